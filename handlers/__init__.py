@@ -1,0 +1,1 @@
+"""The domain: handlers and task types. No socket and no driver here."""

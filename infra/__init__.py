@@ -1,0 +1,1 @@
+"""Everything with a socket or a file: settings, broker, state, history, mail, fetch, exports."""

@@ -1,0 +1,1 @@
+"""RabbitMQ, or its double in memory, behind one port."""

@@ -1,0 +1,1 @@
+"""The history: what happened, for good, in MySQL (or SQLite)."""

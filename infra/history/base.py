@@ -1,0 +1,183 @@
+"""What the history takes and gives: plain records, no SQL.
+
+A task's line in history only ever moves forward: a record with a higher `version` replaces
+status, times, result and error; an end is final; what a record leaves None fills nothing and
+erases nothing. Records may come twice, late and in any order, and each alone can create the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from stepline.authoring import UserRecord
+from stepline.contract import Status
+
+VERSION_STEP = 1_000_000
+TERMINAL_VERSION = 1 << 60
+
+
+def version_of(status: Status, attempt: int, seq: int) -> int:
+    """Orders the records of one task: by attempt, then by event; an end is above all."""
+    version = attempt * VERSION_STEP + min(seq, VERSION_STEP - 1)
+    return version + TERMINAL_VERSION if status.ended else version
+
+
+@dataclass(slots=True)
+class AttemptRecord:
+    """One attempt: its events (progress left out) and step outputs, as JSON values."""
+
+    attempt: int
+    worker: str
+    events: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    """Of each step that this attempt completed: `index`, `handler`, `output`."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class TaskRecord:
+    """What is known of a task at one moment."""
+
+    id: str
+    type: str
+    queue: str
+    status: Status
+    attempt: int
+    seq: int
+    created_at: datetime
+    updated_at: datetime
+    handlers: list[str]
+    name: str | None = None
+    payload: dict[str, Any] | None = None
+    """None where the record leaves it to another one (it is large)."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    worker: str | None = None
+    result: Any = None
+    error: dict[str, Any] | None = None
+    retry_of: str | None = None
+    idempotency_key: str | None = None
+    attempts: list[AttemptRecord] = field(default_factory=list)
+
+    @property
+    def version(self) -> int:
+        return version_of(self.status, self.attempt, self.seq)
+
+
+@dataclass(slots=True)
+class DeadLetterRecord:
+    """A message that could not be worked off, and why. `id` makes a repetition recognisable."""
+
+    id: str
+    reason: str
+    queue: str
+    body: bytes
+    died_at: datetime
+    task_id: str | None = None
+    task_type: str | None = None
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """What `list_tasks` shall show; None means any. `since` is inclusive, `until` exclusive, both
+    of `created_at`. `text` matches the beginning of the name or of the id."""
+
+    status: Status | None = None
+    type: str | None = None
+    queue: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskList:
+    """One page, newest first. `next` is the id to go on after, or None at the end. `total` counts
+    the matching tasks up to `TOTAL_CAP`."""
+
+    tasks: list[TaskRecord]
+    next: str | None
+    total: int
+    total_capped: bool
+
+
+TOTAL_CAP = 10_000
+
+
+class UserConflict(Exception):
+    """Another user has this `field` already."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+
+class HistoryUnavailable(Exception):
+    """The database cannot be reached, or gave up on a transaction for now."""
+
+
+class History(Protocol):
+    """The history's port: SQLite and MySQL/MariaDB behave the same through it."""
+
+    async def check(self) -> None:
+        """Raise `HistoryUnavailable` unless the database answers and is migrated."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def record(self, records: Sequence[TaskRecord]) -> None:
+        """Upsert all records (and their attempts) in one transaction."""
+        ...
+
+    async def get(self, task_id: str) -> TaskRecord | None:
+        """One task, whole but for `attempts`."""
+        ...
+
+    async def attempts(self, task_id: str) -> list[AttemptRecord]:
+        """The task's attempts, in order."""
+        ...
+
+    async def list_tasks(
+        self, where: TaskFilter, *, after: str | None = None, limit: int = 50
+    ) -> TaskList:
+        """A page of tasks without payload and result. Ids are time-ordered (UUIDv7): newest first
+        is id descending, so a page costs the same however many rows there are."""
+        ...
+
+    async def unfinished(self, *, after: str | None = None, limit: int = 500) -> list[TaskRecord]:
+        """Tasks that have not ended, whole, in order of id, after id `after`."""
+        ...
+
+    async def add_dead_letters(self, letters: Sequence[DeadLetterRecord]) -> None:
+        """Insert; those whose id is there already are left as they are."""
+        ...
+
+    async def dead_letters(
+        self, *, after: str | None = None, limit: int = 50
+    ) -> list[DeadLetterRecord]:
+        """Newest first."""
+        ...
+
+    async def count_users(self) -> int: ...
+
+    async def list_users(self, *, offset: int = 0, limit: int = 100) -> list[UserRecord]: ...
+
+    async def get_users(self, ids: Sequence[int]) -> dict[int, UserRecord]: ...
+
+    async def create_user(self, username: str, email: str) -> UserRecord:
+        """Raises `UserConflict`."""
+        ...
+
+    async def update_user(
+        self, user_id: int, *, username: str | None = None, email: str | None = None
+    ) -> UserRecord | None:
+        """None if there is no such user. Raises `UserConflict`."""
+        ...
+
+    async def delete_user(self, user_id: int) -> bool: ...

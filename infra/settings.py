@@ -1,0 +1,257 @@
+"""Every setting, read once from the environment (`STEPLINE_*`) and passed on; never a global.
+
+There is no mode: the defaults are the embedded stack, and each URL replaces one part of it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from stepline.errors import SteplineError
+
+CommaList = Annotated[tuple[str, ...], NoDecode]
+
+
+class SettingsError(SteplineError):
+    """A setting is wrong or two contradict each other; the message says which, and the mend."""
+
+    code = "bad_settings"
+
+
+class Settings(BaseSettings):
+    """The whole configuration. Each field is `STEPLINE_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="STEPLINE_", frozen=True, extra="ignore")
+
+    env: Literal["development", "production"] = Field(
+        "development",
+        description="production refuses embedded URLs, outbox mail, default credentials and a "
+        "missing API key, and turns the demonstrations off",
+    )
+    broker_url: str = Field(
+        "memory://", description="memory:// or amqp://user:pass@host:5672/vhost (hosts by comma)"
+    )
+    redis_url: str = Field("fake://", description="fake:// or redis://host:6379/0 or rediss://")
+    database_url: str = Field(
+        "", description="empty: SQLite in the data folder; mysql+aiomysql://user:pass@host/db"
+    )
+    smtp_url: str = Field(
+        "", description="empty: mails become .eml files in the outbox; smtp://user:pass@host:587"
+    )
+    mail_from: str = Field("stepline@localhost", description="sender of every mail")
+    exports_url: str = Field(
+        "", description="empty: files in the data folder; file:///path or s3://bucket/prefix"
+    )
+    data_dir: Path = Field(Path("var"), description="where the embedded stack keeps its files")
+
+    api_host: str = Field("127.0.0.1", description="address the API listens on")
+    api_port: int = Field(8000, ge=0, le=65_535, description="port of the API; 0 takes a free one")
+    api_keys: CommaList = Field(
+        (), description="keys that may call the API, by comma; none: loopback only"
+    )
+    cors_origins: CommaList = Field((), description="browser origins to admit, by comma")
+    max_body_bytes: int = Field(10_000_000, ge=1_000, description="largest request body, bytes")
+    publish_timeout: float = Field(
+        5.0, gt=0, description="seconds to wait for the broker's confirm before answering 503"
+    )
+    dashboard_port: int = Field(5555, ge=0, le=65_535, description="port of the dashboard")
+
+    fetch_allow: CommaList = Field(
+        (), description="host:port by comma: private addresses that fetching may reach"
+    )
+
+    worker_concurrency: int = Field(16, ge=1, le=10_000, description="tasks at once, per queue")
+    worker_prefetch: int = Field(
+        0, ge=0, le=65_535, description="messages held per queue; 0: as many as the concurrency"
+    )
+    worker_queues: CommaList = Field(
+        (), description="queues to work on, by comma; empty: all, and history"
+    )
+    worker_processes: int = Field(1, ge=1, le=256, description="worker processes to run")
+    worker_max_tasks: int = Field(
+        0, ge=0, description="drain and replace a process after this many tasks; 0: never"
+    )
+    worker_grace: float = Field(
+        20.0, ge=0, description="seconds running steps get at shutdown before they hand over"
+    )
+    routes: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="type=queue by comma, where a type shall not go to its own",
+    )
+    state_ttl: int = Field(
+        86_400, ge=60, description="seconds that ended tasks stay in Redis once history has them"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe log lines to write"
+    )
+    log_format: Literal["auto", "pretty", "json"] = Field(
+        "auto", description="auto: pretty on a terminal, JSON otherwise"
+    )
+
+    @field_validator("api_keys", "cors_origins", "fetch_allow", "worker_queues", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("routes", mode="before")
+    @classmethod
+    def _routes(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip() for part in value.split(",") if part.strip()]
+        if bad := [pair for pair in pairs if pair.count("=") != 1]:
+            raise ValueError(f"{bad[0]!r} is not of the form type=queue")
+        return {key.strip(): queue.strip() for key, queue in (pair.split("=") for pair in pairs)}
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker(cls, value: str) -> str:
+        return _scheme(value, "memory", "amqp", "amqps")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: str) -> str:
+        return _scheme(value, "fake", "redis", "rediss", "unix")
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        return value and _scheme(value, "sqlite+aiosqlite", "mysql+aiomysql")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp(cls, value: str) -> str:
+        return value and _scheme(value, "smtp", "smtps")
+
+    @field_validator("exports_url")
+    @classmethod
+    def _exports(cls, value: str) -> str:
+        return value and _scheme(value, "file", "s3")
+
+    @model_validator(mode="after")
+    def _production(self) -> Self:
+        if self.env != "production":
+            return self
+        for name in sorted(self.embedded_parts):
+            raise ValueError(f"STEPLINE_ENV=production needs a real service: set STEPLINE_{name}")
+        if not self.api_keys:
+            raise ValueError("STEPLINE_ENV=production needs STEPLINE_API_KEYS")
+        for url in (self.broker_url, self.database_url):
+            if (urlsplit(url).username, urlsplit(url).password) in DEFAULT_CREDENTIALS:
+                raise ValueError(
+                    "STEPLINE_ENV=production refuses default credentials in "
+                    f"{redact(url)}: make a user of its own"
+                )
+        return self
+
+    @property
+    def embedded_parts(self) -> set[str]:
+        """The settings whose embedded default is in use, without their prefix."""
+        parts = set()
+        if self.broker_url.startswith("memory:"):
+            parts.add("BROKER_URL")
+        if self.redis_url.startswith("fake:"):
+            parts.add("REDIS_URL")
+        if self.resolved_database_url.startswith("sqlite"):
+            parts.add("DATABASE_URL")
+        if not self.smtp_url:
+            parts.add("SMTP_URL")
+        return parts
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir.resolve()}/stepline.db"
+
+    @property
+    def resolved_exports_url(self) -> str:
+        return self.exports_url or (self.data_dir.resolve() / "exports").as_uri()
+
+    @property
+    def outbox_dir(self) -> Path:
+        return self.data_dir / "outbox"
+
+    @property
+    def prefetch(self) -> int:
+        return self.worker_prefetch or self.worker_concurrency
+
+    def require_shared(self, process: str) -> None:
+        """Refuse to run `process` on its own with parts that live inside one process only."""
+        private = {"BROKER_URL", "REDIS_URL"} & self.embedded_parts
+        if private:
+            names = " and ".join(f"STEPLINE_{name}" for name in sorted(private))
+            raise SettingsError(
+                f"`{process}` as a process of its own needs services that other processes can "
+                f"reach, but {names} is embedded. Run `./task services` and export what it "
+                "prints, or run everything in one process with `./task dev`."
+            )
+
+
+DEFAULT_CREDENTIALS = {("guest", "guest"), ("root", ""), ("root", None), ("admin", "admin123")}
+
+
+def _scheme(value: str, *allowed: str) -> str:
+    scheme, separator, _ = value.partition("://")
+    if not separator or scheme not in allowed:
+        wanted = ", ".join(f"{name}://" for name in allowed)
+        raise ValueError(f"must begin with one of {wanted}")
+    return value
+
+
+def redact(url: str) -> str:
+    """The URL without its password, fit for a log."""
+    head, separator, tail = url.partition("://")
+    if not separator:
+        return url
+    authority, slash, path = tail.partition("/")
+    if "@" not in authority:
+        return url
+    user, _, host = authority.rpartition("@")
+    return f"{head}://{user.partition(':')[0]}:***@{host}{slash}{path}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment; raises `SettingsError` in words that say what to mend."""
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+    _refuse_unknown(os.environ)
+    return settings
+
+
+KNOWN_ELSEWHERE = {"STEPLINE_REQUIRE_SERVICES"}
+"""Read by the tests, not by the service."""
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {f"STEPLINE_{name.upper()}" for name in Settings.model_fields} | KNOWN_ELSEWHERE
+    unknown = sorted(
+        name for name in environment if name.startswith("STEPLINE_") and name not in known
+    )
+    if unknown:
+        raise SettingsError(
+            f"unknown setting {', '.join(unknown)}; every setting is named in .env.example"
+        )
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"][:1])
+        message = item["msg"].removeprefix("Value error, ")
+        lines.append(f"STEPLINE_{name.upper()}: {message}" if name else message)
+    return "; ".join(lines)
+
+
+def process_name(kind: str) -> str:
+    """`kind@host:pid`, unique among living processes."""
+    return f"{kind}@{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,505 @@
+"""The wire models, shared by the API and the SDK: what goes over HTTP, by field.
+
+Times are RFC 3339 in UTC. Unknown fields are refused in requests and ignored in answers.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    EmailStr,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+
+class Status(StrEnum):
+    """Where a task is in its life."""
+
+    PENDING = "PENDING"
+    SCHEDULED = "SCHEDULED"
+    RUNNING = "RUNNING"
+    RETRYING = "RETRYING"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        return self in ENDED
+
+
+ENDED = frozenset({Status.SUCCESS, Status.FAILURE, Status.CANCELLED})
+
+
+class EventKind(StrEnum):
+    """One line in a task's life; also the `event:` field on the wire."""
+
+    QUEUED = "queued"
+    STARTED = "started"
+    STEP_STARTED = "step.started"
+    STEP_PROGRESS = "step.progress"
+    STEP_COMPLETED = "step.completed"
+    STEP_SKIPPED = "step.skipped"
+    STEP_FAILED = "step.failed"
+    STEP_OUTPUT = "step.output"
+    LOG = "log"
+    RETRY_SCHEDULED = "retry.scheduled"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED)
+
+
+class Request(BaseModel):
+    """Base of everything that comes in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    """Base of everything that goes out."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def _one_line(text: str) -> str:
+    if any(character in text for character in "\r\n\0"):
+        raise ValueError("must not hold line breaks or NUL")
+    return text
+
+
+TaskName = Annotated[StrictStr, Field(min_length=1, max_length=200)]
+HeaderLine = Annotated[StrictStr, Field(min_length=1, max_length=500), AfterValidator(_one_line)]
+FiniteNumber = StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+
+
+class Named(Request):
+    """What every submission may carry."""
+
+    task_name: TaskName | None = Field(default=None, description="A name for people.")
+
+
+class LongRequest(Named):
+    """Long work, shown second by second."""
+
+    duration: int = Field(default=60, ge=1, le=86_400, description="Seconds.", examples=[30])
+
+
+class QuickRequest(Named):
+    """Figures of some numbers."""
+
+    numbers: list[FiniteNumber] = Field(
+        min_length=1, max_length=100_000, examples=[[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]]
+    )
+
+
+class EmailRequest(Named):
+    """One mail."""
+
+    recipient: EmailStr = Field(examples=["user@company.com"])
+    subject: HeaderLine
+    message: Annotated[StrictStr, Field(max_length=1_000_000)]
+
+
+class BatchRequest(Named):
+    """Users to process, by id."""
+
+    user_ids: list[Annotated[StrictInt, Field(ge=1, le=2**63 - 1)]] = Field(
+        min_length=1, max_length=10_000, examples=[[101, 102, 103, 104, 105]]
+    )
+
+
+class FetchRequest(Named):
+    """Addresses to fetch, concurrently."""
+
+    urls: list[Annotated[StrictStr, Field(min_length=1, max_length=2_048)]] = Field(
+        min_length=1, max_length=1_000
+    )
+
+
+class RequestType(StrEnum):
+    """What a chain request is about; all handlers of the chain run whatever it is."""
+
+    DATA_VALIDATION = "data_validation"
+    DATA_TRANSFORMATION = "data_transformation"
+    DATA_ENRICHMENT = "data_enrichment"
+    DATA_EXPORT = "data_export"
+    NOTIFICATION = "notification"
+
+
+class ChainType(StrEnum):
+    """Chains by name. `custom` and `dynamic` mean: as `handler_sequence` says."""
+
+    VALIDATION_ONLY = "validation_only"
+    TRANSFORM_EXPORT = "transform_export"
+    ENRICH_NOTIFY = "enrich_notify"
+    STANDARD = "standard"
+    CUSTOM = "custom"
+    DYNAMIC = "dynamic"
+
+    @property
+    def by_sequence(self) -> bool:
+        return self in (ChainType.CUSTOM, ChainType.DYNAMIC)
+
+
+class ChainHandler(StrEnum):
+    """The handlers that a chain is made of."""
+
+    VALIDATION = "validation"
+    TRANSFORMATION = "transformation"
+    ENRICHMENT = "enrichment"
+    EXPORT = "export"
+    NOTIFICATION = "notification"
+
+
+class ValidationRule(Request):
+    """What a field must be. Lengths count characters or items; bounds are inclusive."""
+
+    type: (
+        Literal[
+            "string",
+            "number",
+            "integer",
+            "boolean",
+            "email",
+            "phone",
+            "url",
+            "date",
+            "array",
+            "object",
+        ]
+        | None
+    ) = None
+    min_length: Annotated[int, Field(ge=0)] | None = None
+    max_length: Annotated[int, Field(ge=0)] | None = None
+    min_value: FiniteNumber | None = None
+    max_value: FiniteNumber | None = None
+    pattern: Annotated[str, Field(max_length=1_000)] | None = None
+    enum: list[Any] | None = Field(default=None, min_length=1)
+    required: bool | None = None
+
+
+ExportFormat = Literal["json", "csv", "xml", "yaml", "txt", "xlsx"]
+
+
+class ExportConfig(Request):
+    """How to export: field filters apply to each record, `flatten` joins nested keys by dots."""
+
+    format: ExportFormat | None = None
+    filename: Annotated[str, Field(min_length=1, max_length=120)] | None = None
+    fields: list[str] | None = None
+    exclude_fields: list[str] | None = None
+    flatten: bool = False
+
+
+class ChainData(Request):
+    """What a chain works on."""
+
+    payload: dict[str, Any] | list[dict[str, Any]]
+    required_fields: list[str] = []
+    validation_rules: dict[str, ValidationRule] = {}
+    transformations: dict[str, str | list[str]] = {}
+    export_format: ExportFormat | None = None
+    export_config: ExportConfig | None = None
+    notification_type: Literal["email", "webhook", "log"] | None = None
+    recipients: list[Annotated[str, Field(min_length=1, max_length=2_048)]] = Field(
+        default=[], max_length=1_000
+    )
+    message: Annotated[str, Field(max_length=100_000)] | None = None
+    template: Literal["success", "error", "warning", "info"] | None = None
+
+
+class ChainItem(Request):
+    """One piece of chain work, also as an item of a batch."""
+
+    request_type: RequestType
+    data: ChainData
+    metadata: dict[str, Any] = {}
+
+
+class ChainRequest(ChainItem):
+    """A chain: named by `chain_type`, or given by `handler_sequence`."""
+
+    chain_type: ChainType = ChainType.STANDARD
+    handler_sequence: list[ChainHandler] | None = Field(default=None, min_length=1, max_length=50)
+    task_name: TaskName | None = None
+
+    @model_validator(mode="after")
+    def _sequence_fits_type(self) -> Self:
+        if self.chain_type.by_sequence and self.handler_sequence is None:
+            raise ValueError(f"chain_type {self.chain_type.value!r} needs a handler_sequence")
+        if not self.chain_type.by_sequence and self.handler_sequence is not None:
+            raise ValueError(
+                f"handler_sequence goes with chain_type 'custom', not {self.chain_type.value!r}"
+            )
+        return self
+
+
+class DynamicChainRequest(ChainItem):
+    """A chain by its handlers, in order."""
+
+    handler_sequence: list[ChainHandler] = Field(
+        min_length=1, max_length=50, examples=[["transformation", "export", "notification"]]
+    )
+    task_name: TaskName | None = None
+
+
+class ChainBatchRequest(Request):
+    """Several pieces of chain work as one task; a bad one fails alone."""
+
+    batch_requests: list[ChainItem] = Field(min_length=1, max_length=1_000)
+    chain_type: ChainType = ChainType.STANDARD
+    handler_sequence: list[ChainHandler] | None = Field(default=None, min_length=1, max_length=50)
+    task_name: TaskName | None = None
+
+    @model_validator(mode="after")
+    def _sequence_fits_type(self) -> Self:
+        if self.chain_type.by_sequence != (self.handler_sequence is not None):
+            raise ValueError("handler_sequence goes with chain_type 'custom', and only with it")
+        return self
+
+
+class Links(Answer):
+    """Where to look next, as paths."""
+
+    self: str
+    status: str
+    result: str
+    events: str
+
+
+class TaskError(Answer):
+    """Why a task did not succeed. `code` is stable."""
+
+    code: str
+    message: str
+    handler: str | None = None
+    details: dict[str, Any] = {}
+
+
+class Accepted(Answer):
+    """A task was taken on. With `result` or `error` when it ended within the wait."""
+
+    task_id: str
+    task_name: str | None = None
+    type: str
+    status: Status
+    message: str
+    queue: str
+    links: Links
+    estimated_duration: int | None = None
+    result: Any = None
+    error: TaskError | None = None
+
+
+class Progress(Answer):
+    """How far the task is: `percent` is 0…100."""
+
+    current: float
+    total: float | None = None
+    percent: float | None = None
+    message: str | None = None
+
+
+class Step(Answer):
+    """One handler of the chain and where it is: waiting, running, completed, skipped, failed."""
+
+    index: int
+    handler: str
+    status: Literal["waiting", "running", "completed", "skipped", "failed"]
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    percent: float | None = None
+    message: str | None = None
+    error: TaskError | None = None
+
+
+class TaskStatus(Answer):
+    """All about a task but its result."""
+
+    task_id: str
+    task_name: str | None = None
+    type: str
+    status: Status
+    message: str
+    progress: Progress
+    steps: list[Step]
+    attempt: int
+    queue: str
+    worker: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: TaskError | None = None
+    links: Links
+
+
+class TaskResult(Answer):
+    """How a task ended."""
+
+    task_id: str
+    task_name: str | None = None
+    type: str
+    status: Status
+    message: str
+    result: Any = None
+    error: TaskError | None = None
+
+
+class TaskSummary(Answer):
+    """A task as a row of a list."""
+
+    task_id: str
+    task_name: str | None = None
+    type: str
+    queue: str
+    status: Status
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class TaskPage(Answer):
+    """Newest first. `next` is an opaque cursor, or None at the end."""
+
+    tasks: list[TaskSummary]
+    next: str | None
+    total: int
+    total_capped: bool = False
+    limit: int
+
+
+class ActiveTask(Answer):
+    """A task that a worker is running now."""
+
+    task_id: str
+    task_name: str | None = None
+    type: str
+    worker: str
+    started_at: datetime | None = None
+    step: str | None = None
+    percent: float | None = None
+
+
+class WorkerInfo(Answer):
+    """A worker process that beats."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    queues: list[str]
+    started_at: datetime
+    active: int
+
+
+class ActiveTasks(Answer):
+    """What the workers are doing."""
+
+    active_tasks: list[ActiveTask]
+    total: int
+    workers: list[WorkerInfo]
+
+
+class User(Answer):
+    """A user."""
+
+    id: int
+    username: str
+    email: str
+    created_at: datetime
+
+
+class UserPage(Answer):
+    """Users by id."""
+
+    total: int
+    users: list[User]
+
+
+Username = Annotated[
+    StrictStr, Field(min_length=1, max_length=50, pattern=r"^\w[\w.\- ]*$", examples=["alice"])
+]
+
+
+class NewUser(Request):
+    """A user to create; both fields are unique."""
+
+    username: Username
+    email: EmailStr
+
+
+class UserChange(Request):
+    """What to change of a user; what is left out stays."""
+
+    username: Username | None = None
+    email: EmailStr | None = None
+
+
+class FieldProblem(Answer):
+    """One thing wrong with a request: where, what, and a stable code."""
+
+    field: str
+    message: str
+    code: str
+
+
+class Problem(Answer):
+    """An RFC 9457 problem. `type` ends in the stable code."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    errors: list[FieldProblem] = []
+
+
+class Event(Answer):
+    """An event of a task, as `data:` carries it; `id` is `attempt-seq`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    task_id: str
+    kind: EventKind
+    attempt: int
+    at: datetime
+    handler: str | None = None
+    index: int | None = None
+    total: float | None = None
+    current: float | None = None
+    percent: float | None = None
+    message: str | None = None
+    data: Any = None
+    error: TaskError | None = None
+
+
+class DemoTask(Answer):
+    """One task that a demonstration submitted."""
+
+    type: str
+    task_id: str
+    description: str
+    links: Links
+
+
+class DemoTasks(Answer):
+    """What a demonstration submitted."""
+
+    total_tasks: int
+    tasks: list[DemoTask]

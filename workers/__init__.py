@@ -1,0 +1,1 @@
+"""The engine: consume, claim, run the chain, record, settle."""
