@@ -1,0 +1,37 @@
+"""JSON, one way everywhere: compact UTF-8, RFC 3339 times in UTC, no NaN and no infinity."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+JSONDecodeError = orjson.JSONDecodeError
+
+
+def dumps(value: Any) -> bytes:
+    """Encode. Raises `TypeError` for what is not JSON (also for lone surrogates)."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_UTC_Z)
+    except orjson.JSONEncodeError as error:
+        raise TypeError(str(error)) from error
+
+
+def loads(data: bytes | str) -> Any:
+    """Decode. Raises `JSONDecodeError` (a `ValueError`)."""
+    return orjson.loads(data)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 with microseconds, in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def moment(text: str) -> datetime:
+    """The reverse of `timestamp`."""
+    return datetime.fromisoformat(text)

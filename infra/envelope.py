@@ -1,0 +1,113 @@
+"""The envelope: what travels through a work queue, pinned when the task was accepted.
+
+A worker runs the handlers that the envelope names, in its order, whatever the code's own chain has
+become meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Self
+
+from stepline.errors import SteplineError
+
+from infra.broker.base import Message
+from infra.codec import dumps, loads, moment, timestamp
+
+VERSION = 1
+KIND = "envelope"
+
+
+class BadEnvelope(SteplineError):
+    """The message is no envelope that anyone could read."""
+
+    code = "undecodable"
+
+
+class UnknownVersion(SteplineError):
+    """The envelope is from a newer version than this worker."""
+
+    code = "unknown_version"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMessage:
+    """One task, as accepted. `attempt` and `failures` are floors: what was known when it was last
+    published, for the case that the state has forgotten. `not_before` is epoch seconds."""
+
+    id: str
+    type: str
+    handlers: tuple[str, ...]
+    payload: Mapping[str, Any]
+    created_at: datetime
+    name: str | None = None
+    attempt: int = 0
+    failures: int = 0
+    not_before: float = 0.0
+    retry_of: str | None = None
+    idempotency_key: str | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "id": self.id,
+            "type": self.type,
+            "handlers": self.handlers,
+            "payload": self.payload,
+            "created_at": timestamp(self.created_at),
+        }
+        for name in ("name", "attempt", "failures", "not_before", "retry_of", "idempotency_key"):
+            if value := getattr(self, name):
+                body[name] = value
+        if self.trace:
+            body["trace"] = self.trace
+        return body
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Self:
+        fields = dict(body)
+        fields["handlers"] = tuple(fields["handlers"])
+        fields["created_at"] = moment(fields["created_at"])
+        if not isinstance(fields["payload"], dict) or not fields["handlers"]:
+            raise ValueError("a task needs a payload and at least one handler")
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One or several tasks of one queue."""
+
+    queue: str
+    tasks: tuple[TaskMessage, ...]
+
+    def message(self) -> Message:
+        """Encode for the broker."""
+        body = {"v": VERSION, "queue": self.queue, "tasks": [task.to_json() for task in self.tasks]}
+        return Message(KIND, dumps(body), correlation_id=self.tasks[0].id)
+
+    def single(self, task: TaskMessage, **changes: Any) -> Envelope:
+        """`task` in an envelope of its own, changed as said."""
+        return Envelope(self.queue, (replace(task, **changes),))
+
+
+def read_envelope(message: Message) -> Envelope:
+    """Decode. Raises `BadEnvelope` or `UnknownVersion`."""
+    if message.kind != KIND:
+        raise BadEnvelope(f"a message of kind {message.kind!r} is no envelope")
+    try:
+        body = loads(message.body)
+        version = body["v"]
+        if version != VERSION:
+            raise UnknownVersion(f"envelope version {version!r}; this worker reads {VERSION}")
+        return Envelope(body["queue"], _tasks(body["tasks"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadEnvelope(f"{type(error).__name__}: {error}") from error
+
+
+def _tasks(items: Sequence[Any]) -> tuple[TaskMessage, ...]:
+    tasks = tuple(TaskMessage.from_json(item) for item in items)
+    if not tasks:
+        raise ValueError("an envelope without tasks")
+    return tasks

@@ -1,0 +1,169 @@
+"""Live events for any number of viewers over one Redis connection.
+
+Each message names its predecessor, so a viewer that missed one sees it and reads the stream again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from infra.state.models import EventId, StoredEvent, parse_event_id
+from infra.state.redis import REDIS_ERRORS, Connections, StateUnavailable
+from infra.state.store import channel
+
+BACKLOG = 256
+"""Messages a viewer may lag behind before it is told to read the stream again."""
+
+CONFIRM_TIMEOUT = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """An event as it happens, its predecessor's id, and its bytes on the wire: one copy for all."""
+
+    previous: EventId
+    event: StoredEvent
+    frame: bytes
+
+
+class Watcher:
+    """One viewer of one task. `next()` gives the next event, or None: read the stream again."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[LiveEvent | None] = asyncio.Queue(BACKLOG)
+        self._missed = False
+
+    async def next(self) -> LiveEvent | None:
+        if self._missed and self._queue.empty():
+            self._missed = False
+            return None
+        return await self._queue.get()
+
+    def put(self, item: LiveEvent | None) -> None:
+        try:
+            self._queue.put_nowait(item)
+        except asyncio.QueueFull:
+            self._missed = True
+
+
+class EventHub:
+    """Subscribes to a task's channel while somebody watches it."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._client = connections.stream_client()
+        self._watchers: dict[str, set[Watcher]] = defaultdict(set)
+        self._confirmed: dict[str, asyncio.Future[None]] = {}
+        self._pubsub: Any = None
+        self._reader: asyncio.Task[None] | None = None
+        self._sending = asyncio.Lock()
+
+    async def close(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+        if self._pubsub is not None:
+            await self._pubsub.aclose()
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def watch(self, task_id: str) -> AsyncIterator[Watcher]:
+        """Everything that happens to the task after this is entered reaches the watcher."""
+        watcher, name = Watcher(), channel(task_id)
+        self._watchers[name].add(watcher)
+        try:
+            await self._subscribe(name)
+            yield watcher
+        finally:
+            self._watchers[name].discard(watcher)
+            if not self._watchers[name]:
+                del self._watchers[name]
+                await self._unsubscribe(name)
+
+    async def _subscribe(self, name: str) -> None:
+        confirmed = self._confirmed.get(name)
+        if confirmed is None:
+            confirmed = self._confirmed[name] = asyncio.get_running_loop().create_future()
+            try:
+                async with self._sending:
+                    if self._pubsub is None:
+                        self._pubsub = self._client.pubsub()
+                    await self._pubsub.subscribe(name)
+            except REDIS_ERRORS as error:
+                self._confirmed.pop(name, None)
+                failure = StateUnavailable(f"Redis: {type(error).__name__}: {error}")
+                confirmed.set_exception(failure)
+                confirmed.exception()
+                raise failure from error
+            if self._reader is None:
+                self._reader = asyncio.create_task(self._read(), name="event-hub")
+        try:
+            await asyncio.wait_for(asyncio.shield(confirmed), CONFIRM_TIMEOUT)
+        except TimeoutError as error:
+            raise StateUnavailable("Redis did not confirm a subscription in time") from error
+
+    async def _unsubscribe(self, name: str) -> None:
+        """A failure is no matter: the reader finds the connection gone and makes a new one."""
+        async with self._sending:
+            if name not in self._watchers and self._confirmed.pop(name, None) is not None:
+                with contextlib.suppress(*REDIS_ERRORS):
+                    await self._pubsub.unsubscribe(name)
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                message = await self._pubsub.parse_response(block=True)
+                self._dispatch(message)
+            except asyncio.CancelledError:
+                raise
+            except REDIS_ERRORS as error:
+                log.warning("event_hub_disconnected", error=str(error))
+                await self._reconnect()
+
+    def _dispatch(self, message: list[Any]) -> None:
+        kind, name = message[0], message[1].decode() if message[1] else ""
+        if kind == b"subscribe":
+            confirmed = self._confirmed.get(name)
+            if confirmed is not None and not confirmed.done():
+                confirmed.set_result(None)
+        elif kind == b"message":
+            live = _read_live(message[2])
+            for watcher in self._watchers.get(name, ()):
+                watcher.put(live)
+
+    async def _reconnect(self) -> None:
+        """Subscribe anew to all that is watched, then have every viewer read its stream again."""
+        while True:
+            await asyncio.sleep(0.1 + random.random() * 0.4)
+            old, self._pubsub = self._pubsub, self._client.pubsub()
+            with contextlib.suppress(*REDIS_ERRORS):
+                await old.aclose()
+            try:
+                async with self._sending:
+                    if names := list(self._watchers):
+                        await self._pubsub.subscribe(*names)
+                    else:
+                        await self._pubsub.connect()
+            except REDIS_ERRORS:
+                continue
+            for watchers in self._watchers.values():
+                for watcher in watchers:
+                    watcher.put(None)
+            return
+
+
+def _read_live(body: bytes) -> LiveEvent:
+    previous, event_id, kind, json = body.split(b" ", 3)
+    event = StoredEvent(parse_event_id(event_id.decode()), kind.decode(), json)
+    return LiveEvent(parse_event_id(previous.decode()), event, event.frame())

@@ -1,0 +1,137 @@
+"""The Lua scripts, and group commit: what is asked during one round trip goes out in the next."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis.asyncio as async_redis
+from redis.exceptions import NoScriptError, ResponseError
+
+from infra.state.redis import REDIS_ERRORS, StateUnavailable
+
+FOLDER = Path(__file__).parent / "scripts"
+NAMES = ("submit", "confirm", "claim", "write", "settle", "restore")
+MAX_BATCH = 256
+
+Argument = str | bytes | int | float
+
+
+@dataclass(slots=True)
+class _Call:
+    command: tuple[Argument, ...]
+    script: str | None
+    future: asyncio.Future[Any]
+
+
+class ScriptRunner:
+    """Runs scripts and commands in shared pipelines: concurrent callers share one round trip.
+
+    The calls of one caller keep their order. Every call must bear being sent twice.
+    """
+
+    def __init__(self, client: async_redis.Redis) -> None:
+        self._client = client
+        self._sources = {name: (FOLDER / f"{name}.lua").read_text() for name in NAMES}
+        self._digests: dict[str, str] = {}
+        self._waiting: list[_Call] = []
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        if self._flusher is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._flusher
+
+    async def run(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
+        """Run a script. Raises `StateUnavailable`; whether it took effect is then unknown."""
+        if not self._digests:
+            await self._load()
+        return await self._enqueue(
+            _Call(("EVALSHA", self._digests[name], len(keys), *keys, *args), name, _future())
+        )
+
+    async def command(self, *command: Argument) -> Any:
+        """Run a plain command in the same pipelines."""
+        return await self._enqueue(_Call(command, None, _future()))
+
+    async def _enqueue(self, call: _Call) -> Any:
+        self._waiting.append(call)
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._flush(), name="redis-flush")
+        return await call.future
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+                await self._send(batch)
+        finally:
+            self._flusher = None
+
+    async def _send(self, batch: list[_Call]) -> None:
+        try:
+            answers = await self._pipeline(batch)
+            again = [
+                position
+                for position, answer in enumerate(answers)
+                if isinstance(answer, NoScriptError)
+            ]
+            if again:
+                await self._load()
+                repeated = await self._pipeline([batch[position] for position in again])
+                for position, answer in zip(again, repeated, strict=True):
+                    answers[position] = answer
+        except asyncio.CancelledError:
+            _fail(batch, StateUnavailable("the state is being closed"))
+            raise
+        except REDIS_ERRORS as error:
+            _fail(batch, StateUnavailable(f"Redis: {type(error).__name__}: {error}"))
+            return
+        for call, answer in zip(batch, answers, strict=True):
+            if call.future.done():
+                continue
+            if isinstance(answer, ResponseError):
+                call.future.set_exception(_response_error(answer))
+            elif isinstance(answer, Exception):
+                call.future.set_exception(StateUnavailable(f"Redis: {answer}"))
+            else:
+                call.future.set_result(answer)
+
+    async def _pipeline(self, batch: list[_Call]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for call in batch:
+            pipeline.execute_command(*call.command)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        return answers
+
+    async def _load(self) -> None:
+        try:
+            for name, source in self._sources.items():
+                self._digests[name] = await self._client.script_load(source)
+        except REDIS_ERRORS as error:
+            raise StateUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+
+
+def _future() -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().create_future()
+
+
+def _fail(batch: list[_Call], error: Exception) -> None:
+    for call in batch:
+        if not call.future.done():
+            call.future.set_exception(error)
+
+
+UNWILLING = ("OOM", "LOADING", "READONLY", "MISCONF", "MASTERDOWN", "BUSY", "CLUSTERDOWN", "NOREPL")
+
+
+def _response_error(error: ResponseError) -> Exception:
+    """Redis that will not write now is as good as away; anything else is a mistake of ours."""
+    text = str(error)
+    if any(word in text for word in UNWILLING):
+        return StateUnavailable(f"Redis: {text}")
+    return error
