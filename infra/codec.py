@@ -9,6 +9,9 @@ import orjson
 
 JSONDecodeError = orjson.JSONDecodeError
 
+Encoded = orjson.Fragment
+"""JSON that is encoded already: `dumps` puts it in as it is."""
+
 
 def dumps(value: Any) -> bytes:
     """Encode. Raises `TypeError` for what is not JSON (also for lone surrogates)."""

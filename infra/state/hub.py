@@ -43,12 +43,18 @@ class Watcher:
     def __init__(self) -> None:
         self._queue: asyncio.Queue[LiveEvent | None] = asyncio.Queue(BACKLOG)
         self._missed = False
+        self.closed = False
 
     async def next(self) -> LiveEvent | None:
         if self._missed and self._queue.empty():
             self._missed = False
             return None
         return await self._queue.get()
+
+    def end(self) -> None:
+        """The hub is closing: nothing more will come."""
+        self.closed = True
+        self.put(None)
 
     def put(self, item: LiveEvent | None) -> None:
         try:
@@ -67,6 +73,12 @@ class EventHub:
         self._pubsub: Any = None
         self._reader: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
+
+    def end_all(self) -> None:
+        """Send every viewer away (the process is stopping): they come back elsewhere."""
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.end()
 
     async def close(self) -> None:
         if self._reader is not None:

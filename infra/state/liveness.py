@@ -108,7 +108,9 @@ class Workers:
         """Say what `worker` holds now."""
         body = dumps({task_id: timestamp(since) for task_id, since in active.items()})
         with translated():
-            await self._client.execute_command("HSET", worker_key(worker), "active", body)
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hset(worker_key(worker), mapping={"active": body})
+            await pipeline.execute()
 
     async def all(self) -> list[WorkerRecord]:
         """The processes that beat within the last `FORGET_AFTER` seconds and are not dead since."""

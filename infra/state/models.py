@@ -117,7 +117,7 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class Yours:
     """The claim holds: every write goes with `token`. `outputs` are the checkpoints by
-    (index, handler), `saved` what steps kept of their own by index."""
+    (index, handler), `saved` what steps kept of their own by index: both as they were written."""
 
     token: str
     attempt: int
@@ -125,8 +125,8 @@ class Yours:
     losses: int
     started_at: datetime
     taken_over: bool
-    outputs: dict[tuple[int, str], Any] = field(default_factory=dict)
-    saved: dict[int, Any] = field(default_factory=dict)
+    outputs: dict[tuple[int, str], bytes] = field(default_factory=dict)
+    saved: dict[int, bytes] = field(default_factory=dict)
 
 
 Claim: TypeAlias = Missing | Ended | CancelRequested | Early | Held | Yours

@@ -139,12 +139,21 @@ class State:
         return _text(await self._scripts.run("write", keys, args))  # type: ignore[return-value]
 
     async def settle(
-        self, task_id: str, token: str, event: NewEvent, fields: Mapping[str, Argument]
+        self,
+        task_id: str,
+        token: str,
+        *,
+        events: Sequence[NewEvent],
+        fields: Mapping[str, Argument],
+        steps: Mapping[str, bytes] | None = None,
     ) -> WriteAnswer:
-        """Let go of the task with its last event of this attempt (an end, or a retry to come)."""
-        args: list[Argument] = [channel(task_id), token, format_event_id(event.id), event.kind]
-        args += [event.json, "", *_flat(fields)]
-        keys = [task_key(task_id), events_key(task_id)]
+        """Let go of the task with the last events of this attempt (an end, or a retry to come):
+        whoever sees the last of `events` finds `fields` written."""
+        args: list[Argument] = [channel(task_id), token, len(events)]
+        for event in events:
+            args += [format_event_id(event.id), event.kind, event.json]
+        args += [len(steps or {}), *_flat(steps or {}), *_flat(fields)]
+        keys = [task_key(task_id), events_key(task_id), steps_key(task_id)]
         return _text(await self._scripts.run("settle", keys, args))  # type: ignore[return-value]
 
     async def restore(
@@ -264,15 +273,15 @@ def _read_claim(answer: list[Any], token: str) -> Claim:
 
 
 def _read_yours(answer: list[Any], token: str) -> Yours:
-    outputs: dict[tuple[int, str], Any] = {}
-    saved: dict[int, Any] = {}
+    outputs: dict[tuple[int, str], bytes] = {}
+    saved: dict[int, bytes] = {}
     for raw_field, value in _pairs(answer[6]).items():
         field = _text(raw_field)
         if field.startswith(SAVE):
-            saved[int(field.removeprefix(SAVE))] = loads(value)
+            saved[int(field.removeprefix(SAVE))] = value
         else:
             index, _, handler = field.partition(":")
-            outputs[int(index), handler] = loads(value)
+            outputs[int(index), handler] = value
     return Yours(
         token=token,
         attempt=int(answer[1]),

@@ -1,34 +1,37 @@
--- The holder lets go: the task ends, or waits for its next attempt. First writer wins.
--- With an empty token: whoever finds the task unheld ends it (a cancelled one, say).
--- KEYS task events
--- ARGV channel token event_id kind event_head event_tail field value ...
---      event_id empty: the next after the stream's last, and the attempt goes between head and tail
--- returns 'ok' | 'lost' | 'missing'
-local task, events = KEYS[1], KEYS[2]
-local token = ARGV[2]
-local held = redis.call('HMGET', task, 'status', 'token', 'settled', 'last', 'attempt')
-if not held[1] then
-  return 'missing'
-end
-local ended = held[1] == 'SUCCESS' or held[1] == 'FAILURE' or held[1] == 'CANCELLED'
-if (held[2] or '') ~= token or (ended and token == '') then
-  if token ~= '' and held[3] == token then
+-- The holder lets go with its last events and checkpoints: the task ends, or waits for its next
+-- attempt. First writer wins; a resend by the same holder is a no-op.
+-- KEYS task events steps
+-- ARGV channel token n (id kind json)*n n (step output)*n field value ...
+-- returns 'ok' | 'lost' (another holds it, or it has ended) | 'missing' (the task is gone)
+local task, events, steps = KEYS[1], KEYS[2], KEYS[3]
+local held = redis.call('HMGET', task, 'token', 'settled', 'last', 'status')
+if held[1] ~= ARGV[2] then
+  if held[2] == ARGV[2] then
     return 'ok'
   end
-  return 'lost'
+  return held[4] and 'lost' or 'missing'
 end
-local last = held[4] or '0-0'
-local id, event = ARGV[3], ARGV[5]
-if id == '' then
-  local major, minor = string.match(last, '^(%d+)-(%d+)$')
-  id = major .. '-' .. (tonumber(minor) + 1)
-  event = ARGV[5] .. (held[5] or 0) .. ARGV[6]
+local last = held[3] or '0-0'
+local at = 3
+for _ = 1, tonumber(ARGV[at]) do
+  local id, kind, json = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local added = redis.pcall('XADD', events, id, 'k', kind, 'd', json)
+  if type(added) == 'table' and added.err then
+    if not string.find(tostring(added.err), 'equal or smaller', 1, true) then
+      return added
+    end
+  else
+    redis.call('PUBLISH', ARGV[1], last .. ' ' .. id .. ' ' .. kind .. ' ' .. json)
+    last = id
+  end
+  at = at + 3
 end
-local added = redis.pcall('XADD', events, id, 'k', ARGV[4], 'd', event)
-if type(added) == 'table' and added.err then
-  return added
+at = at + 1
+local count = tonumber(ARGV[at])
+for i = 1, count do
+  redis.call('HSET', steps, ARGV[at + 2 * i - 1], ARGV[at + 2 * i])
 end
-redis.call('HSET', task, 'last', id, 'settled', token, unpack(ARGV, 7))
+at = at + 2 * count + 1
+redis.call('HSET', task, 'last', last, 'settled', ARGV[2], unpack(ARGV, at))
 redis.call('HDEL', task, 'token', 'holder', 'progress', 'step')
-redis.call('PUBLISH', ARGV[1], last .. ' ' .. id .. ' ' .. ARGV[4] .. ' ' .. event)
 return 'ok'

@@ -1,0 +1,81 @@
+"""Logs: one event a line, pretty on a terminal and JSON otherwise, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from infra.settings import Settings
+
+SECRET_KEYS = re.compile(
+    r"password|passwd|secret|token|api_?key|authorization|cookie|credential", re.IGNORECASE
+)
+URL_CREDENTIALS = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@", re.IGNORECASE)
+BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}")
+QUERY_SECRET = re.compile(r"(?i)([?&](?:ticket|token|key|api_key|password|secret)=)[^&\s]+")
+HIDDEN = "***"
+
+
+def redact_text(text: str) -> str:
+    """Hide credentials inside a text: in URLs, in authorization headers, in queries."""
+    text = URL_CREDENTIALS.sub(rf"\g<head>:{HIDDEN}@", text)
+    text = BEARER.sub(rf"\1 {HIDDEN}", text)
+    return QUERY_SECRET.sub(rf"\1{HIDDEN}", text)
+
+
+def redact_value(key: str, value: Any) -> Any:
+    """Hide what a key calls secret, and what looks secret anywhere below."""
+    if SECRET_KEYS.search(key):
+        return HIDDEN
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, dict):
+        return {name: redact_value(str(name), item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_value("", item) for item in value]
+    return value
+
+
+def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {key: redact_value(key, value) for key, value in event.items()}
+
+
+def configure_logging(settings: Settings) -> None:
+    """Route structlog and the standard library's loggers through one pipeline to stderr."""
+    level = getattr(logging, settings.log_level.upper())
+    pretty = settings.log_format == "pretty" or (
+        settings.log_format == "auto" and sys.stderr.isatty()
+    )
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+    ]
+    final: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        *([] if pretty else [structlog.processors.dict_tracebacks]),
+        _redact,
+        structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("aiormq", "aio_pika", "httpx2", "httpcore2", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(level, logging.WARNING))

@@ -1,0 +1,168 @@
+"""Running a task's chain: the first step without a checkpoint, then the next, until the end.
+
+What decides the outcome is elsewhere (`retry`), and so is what is written at the end (`processor`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from pydantic import BaseModel, ValidationError
+from stepline.authoring import Handler, TaskType
+from stepline.contract import EventKind
+from stepline.errors import Reject, Retry
+
+from handlers.registry import Registry
+from infra.codec import dumps, loads
+from infra.envelope import TaskMessage
+from infra.state.models import Yours
+from workers.blobs import Checkpoints, LostCheckpoint
+from workers.context import BlockingContext, Services, StepContext
+from workers.journal import Journal, LostLease
+from workers.retry import StepFailure, describe
+
+log = structlog.get_logger(__name__)
+
+
+class StepTimeout(Retry):
+    """The handler took longer than it may."""
+
+    code = "timeout"
+
+
+@dataclass(slots=True)
+class ChainEnd:
+    """How far the chain came: the outputs by step, and what failed, if anything."""
+
+    outputs: dict[tuple[int, str], Any] = field(default_factory=dict)
+    fresh: list[dict[str, Any]] = field(default_factory=list)
+    """Of the steps that this attempt completed: index, handler, output."""
+    failure: StepFailure | None = None
+
+
+class ChainRun:
+    """One attempt at one task's chain."""
+
+    def __init__(
+        self,
+        *,
+        task: TaskMessage,
+        task_type: TaskType,
+        registry: Registry,
+        claim: Yours,
+        journal: Journal,
+        services: Services,
+        checkpoints: Checkpoints,
+    ) -> None:
+        self._task = task
+        self._type = task_type
+        self._registry = registry
+        self._claim = claim
+        self._journal = journal
+        self._services = services
+        self._checkpoints = checkpoints
+        self._payloads: dict[type[BaseModel], BaseModel] = {}
+        self.step: str | None = None
+        self.end = ChainEnd()
+
+    async def run(self) -> ChainEnd:
+        """Run what has no checkpoint yet. Raises `LostLease` when the task is another's."""
+        await self._load_checkpoints()
+        for index, name in enumerate(self._task.handlers):
+            if (index, name) in self.end.outputs:
+                continue
+            if self._journal.lost:
+                raise LostLease(self._task.id)
+            self.step = name
+            handler = self._registry.handler(name)
+            failure = await self._step(index, handler)
+            if failure is not None:
+                self.end.failure = failure
+                break
+        return self.end
+
+    async def _load_checkpoints(self) -> None:
+        for (index, name), stored in sorted(self._claim.outputs.items()):
+            try:
+                self.end.outputs[index, name] = await self._checkpoints.load(stored)
+            except LostCheckpoint as error:
+                log.warning(
+                    "checkpoint_lost", task_id=self._task.id, handler=name, error=str(error)
+                )
+
+    async def _step(self, index: int, handler: Handler) -> StepFailure | None:
+        place: dict[str, Any] = {"handler": handler.name, "index": index}
+        self._journal.add(EventKind.STEP_STARTED, total=len(self._task.handlers), **place)
+        self._journal.field("step", index)
+        try:
+            output = await self._call(index, handler)
+            stored = await self._checkpoints.store(self._task.id, index, dumps(output))
+        except LostLease:
+            raise
+        except Exception as error:
+            failure = describe(error, handler.name)
+            if failure.output is not None:
+                self.end.outputs[index, handler.name] = failure.output
+            self._journal.add(
+                EventKind.STEP_FAILED, message=failure.message, error=failure.error(), **place
+            )
+            return failure
+        self.end.outputs[index, handler.name] = output
+        self.end.fresh.append({**place, "output": output})
+        self._journal.checkpoint(index, handler.name, stored)
+        self._journal.add(EventKind.STEP_COMPLETED, **place)
+        if index + 1 < len(self._task.handlers):
+            await self._journal.flush()
+        return None
+
+    async def _call(self, index: int, handler: Handler) -> Any:
+        saved = self._claim.saved.get(index)
+        ctx = StepContext(
+            task=self._task,
+            attempt=self._claim.attempt,
+            worker=self._journal.worker,
+            index=index,
+            handler=handler.name,
+            outputs=self._earlier(),
+            saved=None if saved is None else loads(saved),
+            journal=self._journal,
+            services=self._services,
+        )
+        arguments = [] if handler.payload is None else [self._payload(handler.payload)]
+        seconds = handler.timeout if handler.timeout is not None else self._type.timeout
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                if handler.is_async:
+                    return await handler.run(ctx, *arguments)
+                blocking = BlockingContext(ctx, asyncio.get_running_loop())
+                return await asyncio.to_thread(handler.run, blocking, *arguments)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StepTimeout(f"{handler.name} took longer than {seconds:g} s") from None
+
+    def _earlier(self) -> Mapping[str, Any]:
+        outputs: dict[str, Any] = {}
+        for (_, name), output in sorted(self.end.outputs.items()):
+            outputs.pop(name, None)
+            outputs[name] = output
+        return outputs
+
+    def _payload(self, model: type[BaseModel]) -> BaseModel:
+        """The task's payload as `model`; of a type whose own model is a kind of it, as that."""
+        if issubclass(self._type.payload, model):
+            model = self._type.payload
+        if model not in self._payloads:
+            try:
+                self._payloads[model] = model.model_validate(self._task.payload)
+            except ValidationError as error:
+                raise Reject(
+                    f"the payload is no {model.__name__}: {error.error_count()} problems",
+                    code="invalid_payload",
+                    details={"errors": error.errors(include_url=False, include_input=False)},
+                ) from error
+        return self._payloads[model]

@@ -1,0 +1,75 @@
+"""What the engine works with, and its one way to publish: again and again, until confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from handlers.registry import Registry
+from infra.broker.base import Broker, BrokerError, Message
+from infra.history.base import History, TaskRecord
+from infra.state.liveness import Workers
+from infra.state.store import State
+from workers.blobs import Checkpoints
+from workers.context import Services
+from workers.records import history_message
+
+SHORTEST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One worker process's means."""
+
+    worker: str
+    broker: Broker
+    state: State
+    workers: Workers
+    history: History
+    registry: Registry
+    services: Services
+    checkpoints: Checkpoints
+    _background: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start something that nobody waits for; it is kept until it ends."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def close(self) -> None:
+        """Drop what is still going on in the background."""
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def send(self, queue: str, message: Message, delay: float = 0.0) -> None:
+        """Publish to a queue. Returns when it is confirmed, however long that takes."""
+        await insist(lambda: self.broker.send(queue, message, delay=delay))
+
+    async def record(self, record: TaskRecord) -> None:
+        """Publish to the history. Returns when it is confirmed, however long that takes."""
+        queue, message = history_message(record)
+        await self.send(queue, message)
+
+
+async def insist(publish: Callable[[], Awaitable[None]]) -> None:
+    """Repeat a publish until the broker takes it: whoever reads it bears doubles."""
+    pause = SHORTEST_PAUSE
+    while True:
+        try:
+            await publish()
+        except BrokerError as error:
+            log.warning("publish_repeated", code=error.code, error=str(error))
+            await asyncio.sleep(pause * (0.5 + random.random()))
+            pause = min(pause * 2, LONGEST_PAUSE)
+        else:
+            return

@@ -1,0 +1,248 @@
+"""What one attempt writes: it numbers the events, buffers them, and survives an absent Redis.
+
+Only the holder of a task numbers its events, so this is the one place that does. Events leave in
+the order in which they were added; what is added while a write is under way goes with the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import structlog
+from stepline.contract import EventKind
+
+from infra.codec import dumps, now, timestamp
+from infra.envelope import TaskMessage
+from infra.state.models import EventId, NewEvent, Yours, format_event_id
+from infra.state.redis import StateUnavailable
+from infra.state.scripts import Argument
+from infra.state.store import State, WriteAnswer, checkpoint_field, saved_field
+
+FLUSH_AFTER = 0.005
+"""Seconds that an event may wait for company."""
+
+PROGRESS_EVERY = 0.1
+PROGRESS_KEPT = 500
+"""Progress events kept in the stream of one attempt; older ones are dropped first."""
+
+LOG_LINES = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+class LostLease(Exception):
+    """Another worker has the task now, or it has ended: this attempt must write no more."""
+
+
+class Journal:
+    """The events, fields and checkpoints of one attempt."""
+
+    def __init__(self, state: State, queue: str, task: TaskMessage, claim: Yours, worker: str):
+        self._state = state
+        self._queue = queue
+        self._task = task
+        self._claim = claim
+        self.worker = worker
+        self.began_at = now()
+        self._seq = 1
+        self._events: list[NewEvent] = []
+        self._fields: dict[str, Argument] = {}
+        self._steps: dict[str, bytes] = {}
+        self._known_steps: dict[str, bytes] = {
+            **{checkpoint_field(*step): stored for step, stored in claim.outputs.items()},
+            **{saved_field(index): stored for index, stored in claim.saved.items()},
+        }
+        self._drop: list[EventId] = []
+        self._progress: Mapping[str, Any] | None = None
+        self._progress_at = 0.0
+        self._progress_ids: deque[EventId] = deque()
+        self._log_lines = 0
+        self._lock = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: set[asyncio.Task[None]] = set()
+        self.lost = False
+        self.history: list[dict[str, Any]] = [
+            {
+                "id": f"{claim.attempt}-1",
+                "kind": EventKind.STARTED,
+                "attempt": claim.attempt,
+                "at": timestamp(self.began_at),
+                "worker": worker,
+            }
+        ]
+        """The attempt's events as history keeps them: progress left out."""
+
+    @property
+    def seq(self) -> int:
+        return self._seq
+
+    def add(self, kind: EventKind, **data: Any) -> None:
+        """Number an event and let it leave within `FLUSH_AFTER` seconds."""
+        self._take_progress()
+        self._append(kind, data)
+        self._schedule(FLUSH_AFTER)
+
+    def checkpoint(self, index: int, handler: str, stored: bytes) -> None:
+        """Keep a step's output; it is written together with the events added so far."""
+        self._steps[checkpoint_field(index, handler)] = stored
+
+    def field(self, name: str, value: Argument) -> None:
+        self._fields[name] = value
+
+    def progress(self, **data: Any) -> None:
+        """The latest progress; ten times a second it becomes an event."""
+        self._progress = data
+        self._schedule(max(0.0, self._progress_at + PROGRESS_EVERY - time.monotonic()))
+
+    def log_line(self, **data: Any) -> None:
+        """A `log` event, bounded: the last one says that there would be more."""
+        self._log_lines += 1
+        if self._log_lines < LOG_LINES:
+            self.add(EventKind.LOG, **data)
+        elif self._log_lines == LOG_LINES:
+            self.add(EventKind.LOG, **(data | {"message": "further log lines are left out"}))
+
+    async def save(self, index: int, stored: bytes) -> None:
+        """Keep a step's own state; returns when Redis has it."""
+        self._steps[saved_field(index)] = stored
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Write all that waits. Waits for Redis as long as it takes. Raises `LostLease`.
+
+        The write is a task of its own: a handler that is cancelled meanwhile loses no event.
+        """
+        await asyncio.shield(self._spawn(self._flush()))
+
+    async def _flush(self) -> None:
+        async with self._lock:
+            self._take_progress()
+            events, self._events = self._events, []
+            fields, self._fields = self._fields, {}
+            steps, self._steps = self._steps, {}
+            drop, self._drop = self._drop, []
+            if not (events or fields or steps):
+                return
+            fields["updated_at"] = timestamp(now())
+            self._known_steps.update(steps)
+            await self._insist(
+                lambda: self._state.write(
+                    self._task.id,
+                    self._claim.token,
+                    events=events,
+                    fields=fields,
+                    steps=steps,
+                    drop=drop,
+                )
+            )
+
+    async def settle(self, kind: EventKind, fields: dict[str, Argument], **data: Any) -> None:
+        """Write the attempt's last event, with all that waits, and let go. Raises `LostLease`."""
+        self._cancel_timer()
+        async with self._lock:
+            self._take_progress()
+            self._append(kind, data)
+            events, self._events = self._events, []
+            steps, self._steps = self._steps, {}
+            await self._insist(
+                lambda: self._state.settle(
+                    self._task.id,
+                    self._claim.token,
+                    events=events,
+                    fields=self._fields | fields | {"updated_at": timestamp(now())},
+                    steps=steps,
+                )
+            )
+
+    async def close(self) -> None:
+        """Stop the timers and drop writes under way; nothing more is written."""
+        self._cancel_timer()
+        for task in list(self._writing):
+            task.cancel()
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
+    def _append(self, kind: EventKind, data: Mapping[str, Any]) -> None:
+        event_id = (self._claim.attempt, self._seq + 1)
+        body = {
+            "task_id": self._task.id,
+            "kind": kind,
+            "attempt": self._claim.attempt,
+            "at": timestamp(now()),
+            **{name: value for name, value in data.items() if value is not None},
+        }
+        self._events.append(NewEvent(event_id, kind, dumps(body)))
+        self._seq += 1
+        if kind is EventKind.STEP_PROGRESS:
+            self._progress_ids.append(event_id)
+            if len(self._progress_ids) > PROGRESS_KEPT:
+                self._drop.append(self._progress_ids.popleft())
+        else:
+            self.history.append({"id": format_event_id(event_id), **body})
+
+    def _take_progress(self) -> None:
+        if self._progress is None:
+            return
+        data, self._progress = self._progress, None
+        self._progress_at = time.monotonic()
+        self._append(EventKind.STEP_PROGRESS, data)
+        self._fields["progress"] = dumps(
+            {name: data.get(name) for name in ("current", "total", "percent", "message")}
+        )
+
+    def _schedule(self, after: float) -> None:
+        if self._timer is None and not self.lost:
+            self._timer = asyncio.get_running_loop().call_later(after, self._start_flush)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start_flush(self) -> None:
+        self._timer = None
+        self._spawn(self._flush())
+
+    def _spawn(self, write: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(write, name=f"journal {self._task.id}")
+        self._writing.add(task)
+        task.add_done_callback(self._written)
+        return task
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._writing.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if not isinstance(error, LostLease):  # `lost` is set: the chain sees it at its next step
+            log.error("journal_write_failed", task_id=self._task.id, error=repr(error))
+
+    async def _insist(self, write: Any) -> None:
+        pause = 0.1
+        while True:
+            if self.lost:
+                raise LostLease(self._task.id)
+            try:
+                answer: WriteAnswer = await write()
+                if answer == "missing":
+                    answer = await self._restore()
+                    if answer == "ok":
+                        continue
+            except StateUnavailable as error:
+                log.warning("state_away", task_id=self._task.id, error=str(error))
+                await asyncio.sleep(pause * (0.5 + random.random()))
+                pause = min(pause * 2, 2.0)
+                continue
+            if answer == "lost":
+                self.lost = True
+                raise LostLease(self._task.id)
+            return
+
+    async def _restore(self) -> WriteAnswer:
+        log.warning("state_restored", task_id=self._task.id)
+        return await self._state.restore(
+            self._queue, self._task, self._claim, self.worker, self._known_steps
+        )

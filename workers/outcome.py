@@ -1,0 +1,179 @@
+"""How an attempt ends: decide, write the end, tell the history. In this order, always."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from stepline.authoring import Failure, Finished, TaskType
+from stepline.contract import EventKind, Status
+
+from handlers.registry import UnknownName
+from infra.codec import Encoded, dumps, now, timestamp
+from infra.envelope import Envelope, TaskMessage
+from infra.history.base import AttemptRecord, TaskRecord
+from infra.state.models import Yours
+from workers.chain import ChainEnd
+from workers.deadletter import bury, exhausted
+from workers.engine import Engine, insist
+from workers.journal import Journal
+from workers.records import base_record
+from workers.retry import GiveUp, StepFailure, TryAgain, decide, describe
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One claim of one task, while it lasts."""
+
+    queue: str
+    task: TaskMessage
+    task_type: TaskType
+    claim: Yours
+    journal: Journal
+    end: ChainEnd
+
+    @property
+    def finished(self) -> Finished:
+        """What the type's `finish` builds the result from."""
+        failure = self.end.failure
+        return Finished(
+            task_id=self.task.id,
+            payload=self.task.payload,
+            outputs=[(name, output) for (_, name), output in sorted(self.end.outputs.items())],
+            handlers=self.task.handlers,
+            worker=self.journal.worker,
+            duration=(now() - self.claim.started_at).total_seconds(),
+            failure=Failure(failure.code, failure.message, failure.handler) if failure else None,
+        )
+
+    def record(self, status: Status, *, finished_at: datetime | None = None) -> TaskRecord:
+        """What history shall know of it."""
+        failure = self.end.failure
+        record = base_record(self.queue, self.task, status)
+        record.attempt, record.seq = self.claim.attempt, self.journal.seq
+        record.updated_at = now()
+        record.started_at = self.claim.started_at
+        record.finished_at = finished_at
+        record.worker = self.journal.worker
+        record.error = failure.error() if failure else None
+        record.attempts = [
+            AttemptRecord(
+                attempt=self.claim.attempt,
+                worker=self.journal.worker,
+                events=list(self.journal.history),
+                outputs=self.end.fresh,
+                started_at=self.journal.began_at,
+                finished_at=record.updated_at,
+                error=record.error,
+            )
+        ]
+        return record
+
+
+class Conclusion:
+    """Brings attempts to their end."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def conclude(self, attempt: Attempt) -> None:
+        """Decide what the chain's end means, and write it. Raises `LostLease`."""
+        result, attempt.end.failure = _result(attempt)
+        failure = attempt.end.failure
+        if failure is None:
+            await self._succeed(attempt, result)
+            return
+        policy = attempt.task_type.retry
+        with contextlib.suppress(UnknownName):
+            policy = self._engine.registry.handler(failure.handler).retry or policy
+        decision = decide(failure, policy, failures=attempt.claim.failures + 1)
+        if isinstance(decision, TryAgain):
+            await self._try_again(attempt, decision)
+        else:
+            await self.give_up(attempt, decision, result)
+
+    async def _succeed(self, attempt: Attempt, result: bytes) -> None:
+        finished = now()
+        await attempt.journal.settle(
+            EventKind.SUCCEEDED,
+            {
+                "status": Status.SUCCESS,
+                "result": result,
+                "finished_at": timestamp(finished),
+                "worker": attempt.journal.worker,
+            },
+        )
+        await self._record(attempt.record(Status.SUCCESS, finished_at=finished), result)
+
+    async def _try_again(self, attempt: Attempt, decision: TryAgain) -> None:
+        failures = attempt.claim.failures + 1
+        error = decision.failure.error()
+        due = time.time() + decision.delay
+        await attempt.journal.settle(
+            EventKind.RETRY_SCHEDULED,
+            {
+                "status": Status.RETRYING,
+                "failures": failures,
+                "not_before": due * 1000,
+                "error": dumps(error),
+            },
+            handler=decision.failure.handler,
+            message=f"again in {decision.delay:.1f} s: {decision.failure.message}",
+            error=error,
+            data={"delay": round(decision.delay, 3), "failures": failures},
+        )
+        again = replace(
+            attempt.task, attempt=attempt.claim.attempt, failures=failures, not_before=due
+        )
+        message = Envelope(attempt.queue, (again,)).message()
+        await self._engine.send(attempt.queue, message, decision.delay)
+        await self._engine.record(attempt.record(Status.RETRYING))
+
+    async def give_up(self, attempt: Attempt, decision: GiveUp, result: bytes = b"null") -> None:
+        """The task fails. What its handlers have shown all the same is its result."""
+        failure = decision.failure
+        finished = now()
+        if decision.dead_letter:
+            letter = exhausted(attempt.queue, attempt.task, failure.code, failure.error())
+            await insist(lambda: bury(self._engine.broker, letter))
+        await attempt.journal.settle(
+            EventKind.FAILED,
+            {
+                "status": Status.FAILURE,
+                "failures": attempt.claim.failures + 1,
+                "result": result,
+                "error": dumps(failure.error()),
+                "finished_at": timestamp(finished),
+                "worker": attempt.journal.worker,
+            },
+            handler=failure.handler,
+            message=failure.message,
+            error=failure.error(),
+        )
+        await self._record(attempt.record(Status.FAILURE, finished_at=finished), result)
+
+    async def hand_over(self, attempt: Attempt) -> None:
+        """The worker stops: let go at once; whoever claims next goes on after the checkpoints."""
+        await attempt.journal.settle(
+            EventKind.RETRY_SCHEDULED,
+            {"status": Status.RETRYING},
+            message="the worker is stopping: another one goes on",
+            data={"delay": 0, "failures": attempt.claim.failures},
+        )
+
+    async def _record(self, record: TaskRecord, result: bytes) -> None:
+        record.result = Encoded(result)
+        await self._engine.record(record)
+
+
+def _result(attempt: Attempt) -> tuple[bytes, StepFailure | None]:
+    """The type's result, encoded; a `finish` that cannot build it is a permanent failure."""
+    failure = attempt.end.failure
+    try:
+        return dumps(attempt.task_type.finish(attempt.finished)), failure
+    except Exception as error:
+        described = describe(error, attempt.task.handlers[-1])
+        broken = replace(described, code="result_failed", permanent=True)
+        return b"null", failure or broken

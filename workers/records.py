@@ -1,0 +1,97 @@
+"""History records on their way through the broker: an accepted envelope, a start, an end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from stepline.contract import EventKind, Status
+
+from infra.broker.base import Message
+from infra.broker.topology import HISTORY_QUEUE
+from infra.codec import Encoded, dumps, loads, moment
+from infra.envelope import Envelope, TaskMessage
+from infra.history.base import AttemptRecord, TaskRecord
+from infra.state.models import StoredEvent, TaskState
+
+KIND = "record"
+PAYLOAD_LIMIT = 64_000
+"""Bytes of payload that an outcome carries along; a larger one is left to the accepted record."""
+
+TIMES = ("created_at", "updated_at", "started_at", "finished_at")
+
+
+class BadRecord(ValueError):
+    """A message on the history queue that is no record."""
+
+
+def accepted_records(envelope: Envelope) -> list[TaskRecord]:
+    """What an envelope, fresh from its acceptance, says about its tasks."""
+    return [base_record(envelope.queue, task, Status.PENDING) for task in envelope.tasks]
+
+
+def base_record(queue: str, task: TaskMessage, status: Status) -> TaskRecord:
+    """A record with all that the envelope knows."""
+    return TaskRecord(
+        id=task.id,
+        type=task.type,
+        queue=queue,
+        status=status,
+        attempt=task.attempt,
+        seq=0,
+        created_at=task.created_at,
+        updated_at=task.created_at,
+        handlers=list(task.handlers),
+        name=task.name,
+        payload=dict(task.payload),
+        retry_of=task.retry_of,
+        idempotency_key=task.idempotency_key,
+    )
+
+
+def record_from_state(
+    queue: str, task: TaskMessage, state: TaskState, events: list[StoredEvent]
+) -> TaskRecord:
+    """An ended task's record, made again from Redis: its worker died before it could send it."""
+    record = base_record(queue, task, state.status)
+    record.attempt, record.seq = state.last
+    record.updated_at = state.updated_at
+    record.started_at = state.started_at
+    record.finished_at = state.finished_at
+    record.worker = state.worker
+    record.result = state.result
+    record.error = state.error
+    kept = [
+        {"id": f"{event.id[0]}-{event.id[1]}", **loads(event.json)}
+        for event in events
+        if event.id[0] == state.attempt and event.kind != EventKind.STEP_PROGRESS
+    ]
+    record.attempts = [
+        AttemptRecord(state.attempt, state.worker or "", kept, [], error=state.error)
+    ]
+    return record
+
+
+def history_message(record: TaskRecord) -> tuple[str, Message]:
+    """The queue and the message that bring a record to history."""
+    payload = dumps(record.payload)
+    carried: Any = Encoded(payload) if len(payload) <= PAYLOAD_LIMIT else None
+    body = dumps(replace(record, payload=carried))
+    return HISTORY_QUEUE, Message(KIND, body, correlation_id=record.id)
+
+
+def read_record(message: Message) -> TaskRecord:
+    """Decode. Raises `BadRecord`."""
+    try:
+        body: dict[str, Any] = loads(message.body)
+        body["status"] = Status(body["status"])
+        attempts = body.pop("attempts")
+        return TaskRecord(
+            **_with_times(body), attempts=[AttemptRecord(**_with_times(item)) for item in attempts]
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadRecord(f"{type(error).__name__}: {error}") from error
+
+
+def _with_times(body: dict[str, Any]) -> dict[str, Any]:
+    return body | {name: moment(body[name]) for name in TIMES if body.get(name) is not None}

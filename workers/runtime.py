@@ -1,0 +1,152 @@
+"""One worker process: consume, keep to the concurrency, run in tasks of its own, drain at the end.
+
+A delivery is handed over by the consume callback and never runs inside it: a lost connection
+cancels callbacks, and must not cancel handlers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from infra.broker.base import BrokerError, Delivery, StaleDelivery, Subscription
+from infra.broker.topology import HISTORY_QUEUE
+from infra.state.redis import StateUnavailable
+from workers.engine import Engine
+from workers.processor import Processor
+from workers.recorder import Recorder
+from workers.watchdog import LoopWatchdog
+
+REPORT_EVERY = 0.2
+AFTER_ERROR = 1.0
+"""Seconds before a delivery goes back whose processing itself broke."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one process takes on."""
+
+    concurrency: int
+    prefetch: int
+    max_tasks: int = 0
+    grace: float = 20.0
+
+
+class Runtime:
+    """Runs the work queues named, and the recorder if `history` is among them."""
+
+    def __init__(self, engine: Engine, queues: Sequence[str], limits: Limits, state_ttl: int):
+        self._engine = engine
+        self._queues = [queue for queue in queues if queue != HISTORY_QUEUE]
+        self._limits = limits
+        self._processor = Processor(engine)
+        self._recorder = Recorder(engine, state_ttl=state_ttl) if HISTORY_QUEUE in queues else None
+        self._subscriptions: list[Subscription] = []
+        self._slots = {queue: asyncio.Semaphore(limits.concurrency) for queue in self._queues}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reporter: asyncio.Task[None] | None = None
+        self._watchdog = LoopWatchdog(self._steps)
+        self._done = 0
+        self.full = asyncio.Event()
+        """Set when the process has done its `max_tasks` and wants to be replaced."""
+
+    async def start(self) -> None:
+        """Begin to consume. The recorder first: confirms may wait for it."""
+        threads = self._limits.concurrency * max(1, len(self._queues))
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="handler")
+        asyncio.get_running_loop().set_default_executor(self._threads)
+        self._watchdog.start()
+        if self._recorder is not None:
+            await self._recorder.start()
+        for queue in self._queues:
+            self._subscriptions.append(
+                await self._engine.broker.consume(
+                    queue, self._receive, prefetch=self._limits.prefetch
+                )
+            )
+        self._reporter = asyncio.create_task(self._report(), name="report-active")
+        log.info("worker_started", worker=self._engine.worker, queues=self._queues)
+
+    async def stop(self) -> None:
+        """Drain: take nothing new, give unstarted messages back, let running steps have the grace
+        time, then hand over what is left."""
+        log.info("worker_stopping", running=len(self._processor.running))
+        for subscription in self._subscriptions:
+            await subscription.cancel()
+        self._processor.draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._limits.grace)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=10.0)
+        for subscription in self._subscriptions:
+            await subscription.close()
+        if self._recorder is not None:
+            await self._recorder.stop()
+        if self._reporter is not None:
+            self._reporter.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reporter
+        self._watchdog.stop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        log.info("worker_stopped", done=self._done)
+
+    def _receive(self, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._work(delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, delivery: Delivery) -> None:
+        started = False
+        try:
+            async with self._slots[delivery.queue]:
+                started = True
+                if self._processor.draining:
+                    await delivery.release()
+                    return
+                await self._processor.process(delivery)
+                self._count()
+        except asyncio.CancelledError:
+            if not started:
+                with contextlib.suppress(StaleDelivery):
+                    await delivery.release()
+        except StaleDelivery:
+            log.info("delivery_stale", queue=delivery.queue)
+        except Exception:
+            log.exception("delivery_failed", queue=delivery.queue)
+            await asyncio.sleep(AFTER_ERROR)
+            with contextlib.suppress(BrokerError):
+                await delivery.release()
+
+    def _count(self) -> None:
+        self._done += 1
+        if self._limits.max_tasks and self._done >= self._limits.max_tasks:
+            self.full.set()
+
+    async def _report(self) -> None:
+        """Tell the state what is held now, when it has changed."""
+        told: dict[str, datetime] = {}
+        while True:
+            active = {task_id: item.since for task_id, item in self._processor.running.items()}
+            if active != told:
+                with contextlib.suppress(StateUnavailable):  # the next round tells it again
+                    await self._engine.workers.report(self._engine.worker, active)
+                    told = active
+            await asyncio.sleep(REPORT_EVERY)
+
+    def _steps(self) -> list[str]:
+        """What runs now, for the watchdog's complaint."""
+        return [
+            f"{task_id}:{item.run.step}"
+            for task_id, item in list(self._processor.running.items())
+            if item.run is not None
+        ]
