@@ -1,0 +1,78 @@
+"""Work on big payloads goes to a thread, in chunks, so that the event loop stays free."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from stepline.authoring import Context
+
+T = TypeVar("T")
+
+LARGE: Final = 500
+"""JSON values from which on work takes long enough (some milliseconds) to pay for a thread."""
+TEXT_PER_VALUE: Final = 200
+"""Characters of text that weigh as much as one more value."""
+CHUNK: Final = 1_000
+"""Records worked on between two reports of progress, and before a cancelled step stops."""
+
+
+async def in_thread_if_large(
+    work: Callable[[], T], payload: Any, *, libraries: Sequence[str] = (), large: int = LARGE
+) -> T:
+    """What `work()` returns, run in a thread when `payload` weighs `large` values or more.
+
+    `libraries` names modules that the work imports lazily: importing them takes up to half a
+    second, so until they are all loaded the work goes to a thread whatever its size. The work must
+    be pure: a thread cannot be cancelled, it merely is no longer waited for.
+    """
+    if weighs(payload, large) or any(name not in sys.modules for name in libraries):
+        return await asyncio.to_thread(work)
+    return work()
+
+
+async def by_chunks(
+    ctx: Context,
+    payload: Any,
+    work: Callable[[list[Any], int], T],
+    *,
+    libraries: Sequence[str] = (),
+    chunk: int = CHUNK,
+) -> list[T]:
+    """`work(records, index of the first)` for each chunk of a list payload, in order.
+
+    A single object is one chunk of one record. Lists of several chunks report progress.
+    """
+    records = payload if isinstance(payload, list) else [payload]
+    results: list[T] = []
+    for start in range(0, len(records), chunk):
+        part = records[start : start + chunk]
+
+        def run(part: list[Any] = part, start: int = start) -> T:
+            return work(part, start)
+
+        results.append(await in_thread_if_large(run, part, libraries=libraries))
+        if len(records) > chunk:
+            done = start + len(part)
+            await ctx.progress(done, len(records), f"{done} of {len(records)} records")
+    return results
+
+
+def weighs(payload: Any, limit: int) -> bool:
+    """Whether `payload` holds `limit` JSON values or more; looks at no more than it must."""
+    seen = 0
+    waiting = [payload]
+    while waiting:
+        node = waiting.pop()
+        seen += 1
+        if isinstance(node, str):
+            seen += len(node) // TEXT_PER_VALUE
+        elif isinstance(node, dict):
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+        if seen + len(waiting) >= limit:
+            return True
+    return False
