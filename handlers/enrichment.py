@@ -19,6 +19,7 @@ from handlers.enrichers.dates import AGE, BIRTH_DATE
 from handlers.enrichers.email import EMAIL
 from handlers.enrichers.names import NAMES
 from handlers.enrichers.phone import PHONE
+from handlers.findings import counted
 from handlers.offload import by_chunks
 from handlers.report import StepReport, current_payload
 
@@ -134,11 +135,11 @@ def _report(payload: Any, parts: Sequence[Enriched]) -> StepReport:
     multiple = isinstance(payload, list)
     warnings = [
         f"{field_name}: {message}"
-        + (f" ({_counted(count)}, the first at [{first}])" if multiple else "")
+        + (f" ({counted(count, 'record')}, the first at [{first}])" if multiple else "")
         for (field_name, message), (first, count) in whole.warnings.items()
     ]
     return StepReport(
-        message=f"{_counted(whole.changed)} enriched",
+        message=f"{counted(whole.changed, 'record')} enriched",
         changes=True,
         payload=whole.records if multiple else whole.records[0],
         result={
@@ -149,7 +150,3 @@ def _report(payload: Any, parts: Sequence[Enriched]) -> StepReport:
         },
         warnings=warnings,
     )
-
-
-def _counted(records: int) -> str:
-    return f"{records} record" if records == 1 else f"{records} records"

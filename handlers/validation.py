@@ -12,6 +12,7 @@ from stepline.errors import Reject
 
 from handlers import phones
 from handlers.fieldpaths import MISSING, kind_of, lookup
+from handlers.findings import MOST_LISTED, Findings, counted, together
 from handlers.offload import by_chunks
 from handlers.report import StepError, StepReport, current_payload
 from handlers.validation_rules import BadPattern, NamedCheck, checks_of
@@ -28,15 +29,15 @@ async def validation(ctx: Context, item: ChainItem) -> dict[str, Any]:
     payload = current_payload(ctx, item)
     plan = Plan.of(item.data.required_fields, item.data.validation_rules)
     multiple = isinstance(payload, list)
-    found = await by_chunks(
+    parts = await by_chunks(
         ctx,
         payload,
-        lambda records, start: plan.violations(records, start if multiple else None),
+        lambda records, start: plan.check(records, start if multiple else None),
         libraries=plan.libraries,
     )
-    errors = [*plan.bad_patterns, *(error for part in found for error in part)]
-    report = _report(plan, payload, errors)
-    if errors:
+    found = together([plan.patterns, *parts])
+    report = _report(plan, payload, found)
+    if found.count:
         raise Reject(report.message, code="validation_failed", output=report.dump())
     return report.dump()
 
@@ -54,7 +55,8 @@ def validate_payload(
     plan = Plan.of(required_fields, rules or {})
     records = payload if isinstance(payload, list) else [payload]
     start = 0 if isinstance(payload, list) else None
-    return [*plan.bad_patterns, *plan.violations(records, start)]
+    found = plan.check(records, start, limit=None)
+    return together([plan.patterns, found], limit=None).errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,78 +66,83 @@ class Plan:
     required: tuple[str, ...]
     checks: Mapping[str, Sequence[NamedCheck]]
     rules: int
-    bad_patterns: Sequence[StepError]
+    patterns: Findings
+    """Those that are invalid."""
     libraries: tuple[str, ...]
 
     @classmethod
     def of(cls, required: Sequence[str], rules: Mapping[str, ValidationRule]) -> Plan:
         checks: dict[str, Sequence[NamedCheck]] = {}
-        bad: list[StepError] = []
+        patterns = Findings()
         for path, rule in rules.items():
             try:
                 checks[path] = checks_of(rule)
             except BadPattern as error:
-                bad.append(StepError(field=path, rule="pattern", error=str(error)))
+                patterns.add(field=path, rule="pattern", error=str(error))
                 checks[path] = checks_of(rule.model_copy(update={"pattern": None}))
         asked = [*required, *(path for path, rule in rules.items() if rule.required)]
         types = {rule.type for rule in rules.values()}
         libraries = phones.LIBRARIES if "phone" in types else ()
-        return cls(tuple(dict.fromkeys(asked)), checks, len(rules), bad, libraries)
+        return cls(tuple(dict.fromkeys(asked)), checks, len(rules), patterns, libraries)
 
-    def violations(self, records: Sequence[Any], start: int | None) -> list[StepError]:
-        """Those of `records`; `start` is the index of the first, None for a single object."""
-        errors: list[StepError] = []
+    def check(
+        self, records: Sequence[Any], start: int | None, limit: int | None = MOST_LISTED
+    ) -> Findings:
+        """What `records` violate; `start` is the index of the first, None for a single object."""
+        found = Findings(limit)
         for offset, record in enumerate(records):
-            prefix = "" if start is None else f"[{start + offset}]."
-            if not isinstance(record, Mapping):
-                errors.append(_not_an_object(prefix, record))
-                continue
-            for path in self.required:
-                errors += _required_violation(record, path, prefix)
-            for path, checks in self.checks.items():
-                errors += _rule_violations(record, path, checks, prefix)
-        return errors
+            before = found.count
+            self._check(record, "" if start is None else f"[{start + offset}].", found)
+            found.records += found.count > before
+        return found
+
+    def _check(self, record: Any, prefix: str, found: Findings) -> None:
+        if not isinstance(record, Mapping):
+            found.add(
+                field=prefix.removesuffix(".") or None,
+                rule="type",
+                value_kind=kind_of(record),
+                error="each record must be an object",
+            )
+            return
+        for path in self.required:
+            _check_required(record, path, prefix, found)
+        for path, checks in self.checks.items():
+            _check_rules(record, path, checks, prefix, found)
 
 
-def _not_an_object(prefix: str, record: Any) -> StepError:
-    return StepError(
-        field=prefix.removesuffix(".") or None,
-        rule="type",
-        value_kind=kind_of(record),
-        error="each record must be an object",
-    )
-
-
-def _required_violation(record: Any, path: str, prefix: str) -> list[StepError]:
+def _check_required(record: Any, path: str, prefix: str, found: Findings) -> None:
     value = lookup(record, path)
     if value is MISSING or value is None:
         state = kind_of(value)
     elif isinstance(value, str) and not value.strip():
         state = "empty"
     else:
-        return []
-    error = f"is required and {state}"
-    field = prefix + path
-    return [StepError(field=field, rule="required", value_kind=kind_of(value), error=error)]
+        return
+    found.add(
+        field=prefix + path,
+        rule="required",
+        value_kind=kind_of(value),
+        error=f"is required and {state}",
+    )
 
 
-def _rule_violations(
-    record: Any, path: str, checks: Sequence[NamedCheck], prefix: str
-) -> list[StepError]:
+def _check_rules(
+    record: Any, path: str, checks: Sequence[NamedCheck], prefix: str, found: Findings
+) -> None:
     value = lookup(record, path)
     if value is MISSING or value is None:
-        return []
-    errors: list[StepError] = []
+        return
     kind = kind_of(value)
+    failed = False
     for named in checks:
         # One cause, one error: a value of the wrong type is not also told that it has no length.
-        if named.measures and errors and not _measurable(named.rule, value):
+        if named.measures and failed and not _measurable(named.rule, value):
             continue
         problem = named.check(value, record)
         if problem is not None:
-            field = prefix + path
-            errors.append(StepError(field=field, rule=named.rule, value_kind=kind, error=problem))
-    return errors
+            failed = True
+            found.add(field=prefix + path, rule=named.rule, value_kind=kind, error=problem)
 
 
 def _measurable(rule: str, value: Any) -> bool:
@@ -146,26 +153,25 @@ def _measurable(rule: str, value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _report(plan: Plan, payload: Any, errors: Sequence[StepError]) -> StepReport:
+def _report(plan: Plan, payload: Any, found: Findings) -> StepReport:
     records = len(payload) if isinstance(payload, list) else 1
     counts = {
         "records": records,
         "required_fields": len(plan.required),
         "rules": plan.rules,
-        "violations": len(errors),
+        "violations": found.count,
     }
-    if not errors:
-        checked = _counted(records, "record")
+    if not found.count:
+        message = f"{counted(records, 'record')} valid"
         warnings = [] if records else ["the payload is an empty list: there was nothing to check"]
-        return StepReport(message=f"{checked} valid", result=counts, warnings=warnings)
-    message = _counted(len(errors), "violation")
+        return StepReport(message=message, result=counts, warnings=warnings)
+    message = counted(found.count, "violation")
     if isinstance(payload, list):
-        # "[3].email" and "[3].address.city" are of one record.
-        fields = [error.field for error in errors if error.field and error.field.startswith("[")]
-        bad = {field.split(".", 1)[0] for field in fields}
-        message += f" in {len(bad)} of {_counted(records, 'record')}"
-    return StepReport(message=message, status="failed", result=counts, errors=list(errors))
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+        message += f" in {found.records} of {counted(records, 'record')}"
+    return StepReport(
+        message=message,
+        status="failed",
+        result=counts,
+        errors=found.errors,
+        warnings=found.unlisted,
+    )

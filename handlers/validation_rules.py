@@ -196,13 +196,20 @@ _BOUNDS: Final[Mapping[str, Callable[[Any], Check]]] = {
 
 
 def _enum_check(allowed: list[Any]) -> Check:
+    # Scalars by look-up: long lists of choices meet long lists of records.
+    texts = frozenset(choice for choice in allowed if isinstance(choice, str))
+    numbers = frozenset(choice for choice in allowed if is_number(choice))
     choices = ", ".join(repr(choice) for choice in allowed[:20])
     more = f" and {len(allowed) - 20} more" if len(allowed) > 20 else ""
 
     def check(value: Any, _record: Any) -> str | None:
-        if any(same_json(value, choice) for choice in allowed):
-            return None
-        return f"must be one of {choices}{more}"
+        if isinstance(value, str):
+            fits = value in texts
+        elif is_number(value):
+            fits = value in numbers
+        else:
+            fits = any(same_json(value, choice) for choice in allowed)
+        return None if fits else f"must be one of {choices}{more}"
 
     return check
 

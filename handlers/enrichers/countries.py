@@ -58,7 +58,8 @@ def country(alpha2: str) -> Country:
         continent=_continent(alpha2, zones),
         currency=currencies[0] if currencies else None,
         time_zones=zones,
-        languages=tuple(get_official_languages(alpha2, de_facto=True)),
+        # Some countries (the United States, China, …) have official languages in fact alone.
+        languages=get_official_languages(alpha2) or get_official_languages(alpha2, de_facto=True),
     )
 
 

@@ -246,3 +246,12 @@ def test_any_value_through_any_steps_gives_json_or_an_error_and_is_not_touched(
         # What nothing changed may be as unsound as it came; what was made must be sound.
         made = result["field"]
         assert made is value or json.loads(json.dumps(made)) == made
+
+
+async def test_small_templates_over_many_records_cannot_fill_the_memory() -> None:
+    request = item([{"a": "x"}] * 5_000, {"a": ["format_{}{}"] * 18})
+
+    with pytest.raises(Reject) as caught:
+        await transformation(FakeContext(), request)
+
+    assert "more than 50,000,000 characters" in caught.value.output["errors"][0]["error"]

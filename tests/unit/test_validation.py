@@ -282,3 +282,29 @@ def test_no_value_breaks_a_check_and_every_error_can_be_sent(value: Any, kind: s
     )
     for error in validate_payload({"x": value}, ["x"], {"x": rule}):
         assert json.loads(error.model_dump_json())["field"] == "x"
+
+
+async def test_a_report_lists_as_many_violations_as_it_can_carry_and_counts_them_all() -> None:
+    request = item([{}] * 6_000, required_fields=["a", "b"])
+
+    with pytest.raises(Reject) as caught:
+        await validation(FakeContext(), request)
+
+    assert caught.value.message == "12000 violations in 6000 of 6000 records"
+    assert len(caught.value.output["errors"]) == 10_000
+    assert caught.value.output["warnings"] == ["only the first 10,000 of 12,000 errors are listed"]
+    assert len(validate_payload([{}] * 6_000, ["a", "b"])) == 12_000
+
+
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [
+        ("a", True), ("b", False), ("1", False), (1, True), (1.0, True), (0, False),
+        (True, False), (False, True), ([1], True), ([1.0], True), ([True], False), ([1, 2], False),
+        ({"x": [1]}, True), ({"x": [2]}, False), ({}, False),
+    ],
+)  # fmt: skip
+def test_a_choice_is_known_as_json_knows_it(value: Any, known: bool) -> None:
+    choices = ["a", 1, False, [1], {"x": [1]}]
+
+    assert violations(value, enum=choices) == ([] if known else ["enum"])
