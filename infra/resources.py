@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stepline.authoring import Mailer
 
-from infra.broker import make_broker
+from infra.broker.factory import make_broker
 from infra.broker.base import Broker
 from infra.broker.topology import Topology
 from infra.exports import ExportsStore, open_exports
@@ -58,7 +58,7 @@ async def open_resources(
         stack.push_async_callback(workers.close)
         hub = EventHub(connections)
         stack.push_async_callback(hub.close)
-        fetcher = await stack.enter_async_context(GuardedFetcher(allow=settings.fetch_allow))
+        fetcher = await stack.enter_async_context(GuardedFetcher(allow=settings.fetchable))
         exports = open_exports(settings.resolved_exports_url)
         broker = make_broker(
             settings.broker_url,

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
 
     api_host: str = Field("127.0.0.1", description="address the API listens on")
     api_port: int = Field(8000, ge=0, le=65_535, description="port of the API; 0 takes a free one")
+    api_url: str = Field(
+        "", description="how workers reach the API; empty: http://<api_host>:<api_port>"
+    )
     api_keys: CommaList = Field(
         (), description="keys that may call the API, by comma; none: loopback only"
     )
@@ -127,6 +130,11 @@ class Settings(BaseSettings):
     def _database(cls, value: str) -> str:
         return value and _scheme(value, "sqlite+aiosqlite", "mysql+aiomysql")
 
+    @field_validator("api_url")
+    @classmethod
+    def _api_url(cls, value: str) -> str:
+        return value and _scheme(value, "http", "https")
+
     @field_validator("smtp_url")
     @classmethod
     def _smtp(cls, value: str) -> str:
@@ -174,6 +182,24 @@ class Settings(BaseSettings):
     @property
     def resolved_exports_url(self) -> str:
         return self.exports_url or (self.data_dir.resolve() / "exports").as_uri()
+
+    @property
+    def resolved_api_url(self) -> str:
+        return self.api_url.rstrip("/") or f"http://{self.api_host}:{self.api_port}"
+
+    @property
+    def demonstrations(self) -> bool:
+        return self.env != "production"
+
+    @property
+    def fetchable(self) -> tuple[str, ...]:
+        """host:port of the private addresses that fetching may reach: those named, and the API's
+        own for the demonstrations."""
+        if not self.demonstrations:
+            return self.fetch_allow
+        own = urlsplit(self.resolved_api_url)
+        port = own.port or (443 if own.scheme == "https" else 80)
+        return (*self.fetch_allow, f"{own.hostname}:{port}")
 
     @property
     def outbox_dir(self) -> Path:

@@ -122,6 +122,10 @@ class HistoryUnavailable(Exception):
     """The database cannot be reached, or gave up on a transaction for now."""
 
 
+class HistoryRejected(Exception):
+    """The database refuses a row of the batch for what it holds: repeating will not help."""
+
+
 class History(Protocol):
     """The history's port: SQLite and MySQL/MariaDB behave the same through it."""
 

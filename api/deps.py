@@ -1,0 +1,31 @@
+"""What the routes are given: the open resources, and who may see what."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.submission import Submitter
+from handlers.registry import Registry
+from infra.resources import Resources
+
+
+def _resources(request: Request) -> Resources:
+    resources: Resources = request.app.state.resources
+    return resources
+
+
+def _registry(request: Request) -> Registry:
+    registry: Registry = request.app.state.registry
+    return registry
+
+
+def _submitter(request: Request) -> Submitter:
+    submitter: Submitter = request.app.state.submitter
+    return submitter
+
+
+ResourcesDep = Annotated[Resources, Depends(_resources)]
+RegistryDep = Annotated[Registry, Depends(_registry)]
+SubmitterDep = Annotated[Submitter, Depends(_submitter)]

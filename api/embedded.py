@@ -1,0 +1,129 @@
+"""The whole system in one process: API and workers over the embedded parts. `./task dev`."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+import uvloop
+from fastapi import FastAPI
+from rich.console import Console
+from stepline.errors import SteplineError
+
+from api.app import create_app
+from api.rescue import republish_unfinished
+from api.server import Server, listen, make_server
+from handlers.builtin import builtin_registry
+from infra.logging import configure_logging
+from infra.resources import Resources, open_resources
+from infra.settings import Settings, SettingsError, load_settings
+from workers.app import running_worker
+
+log = structlog.get_logger(__name__)
+
+
+def embedded_app(settings: Settings) -> FastAPI:
+    """An app whose process also runs a worker, over one set of resources."""
+    registry = builtin_registry()
+
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[Resources]:
+        queues = registry.queues(settings.routes)
+        async with (
+            open_resources(settings, kind="embedded", queues=queues) as resources,
+            running_worker(resources, registry),
+        ):
+            rescued = await republish_unfinished(resources)
+            if rescued:
+                log.info("rescued", tasks=rescued)
+            yield resources
+
+    return create_app(registry, opening())
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A serving embedded stack: its settings (with the real port) and the server's task."""
+
+    settings: Settings
+    server: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Stack]:
+    """The embedded stack, serving while the context lasts."""
+    with _listen(settings) as bound:
+        port = bound.getsockname()[1]
+        settings = settings.model_copy(update={"api_port": port})
+        server = make_server(embedded_app(settings), settings.api_host, port)
+        running = asyncio.create_task(server.serve(sockets=[bound]))
+        try:
+            await _until_started(server, running)
+            yield Stack(settings, running)
+        finally:
+            server.leave()
+            await running
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return listen(settings.api_host, settings.api_port)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {settings.api_host}:{settings.api_port} ({error.strerror}): "
+            "set STEPLINE_API_PORT to another port, or to 0 for a free one"
+        ) from error
+
+
+async def _until_started(server: Server, running: asyncio.Task[None]) -> None:
+    while not server.started:
+        if running.done():
+            await running
+            raise SteplineError("the server ended before it had started; the log says why")
+        await asyncio.sleep(0.01)
+
+
+def greet(console: Console, settings: Settings) -> None:
+    """Say where to look, and a first command to try."""
+    url = settings.resolved_api_url
+    embedded = ", ".join(
+        part.removesuffix("_URL").lower() for part in sorted(settings.embedded_parts)
+    )
+    console.print(f"\n[bold]Stepline[/] is up at [link={url}]{url}[/link]")
+    console.print(f"  docs       {url}/docs")
+    console.print(f"  health     {url}/health")
+    console.print(f"  tasks      {url}/tasks/")
+    console.print(f"  embedded   {embedded or 'nothing'}; data in {settings.data_dir}/")
+    console.print("\nWatch a task from its submission to its end:")
+    console.print(
+        f"  curl -N -H 'Accept: text/event-stream' -H 'Content-Type: application/json' \\\n"
+        f"       -d '{{\"duration\": 5}}' {url}/tasks/long\n",
+        highlight=False,
+    )
+    console.print("Ctrl-C stops it; accepted work goes on at the next start.\n")
+
+
+async def _serve(settings: Settings) -> None:
+    async with serving(settings) as stack:
+        greet(Console(stderr=True), stack.settings)
+        await stack.server
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+        configure_logging(settings)
+        uvloop.run(_serve(settings))
+    except SteplineError as error:
+        print(f"stepline: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

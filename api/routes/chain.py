@@ -1,0 +1,45 @@
+"""`POST /chain/*`: data chains, by name, by sequence, and many at once."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from stepline.contract import (
+    Accepted,
+    ChainBatchRequest,
+    ChainRequest,
+    ChainType,
+    DynamicChainRequest,
+)
+
+from api.accept import accept
+from api.body import StrictRoute
+from api.deps import ResourcesDep, SubmitterDep
+from api.routes.submit import ANSWERS
+
+router = APIRouter(prefix="/chain", tags=["chain"], route_class=StrictRoute)
+
+
+@router.post("/process", status_code=202, response_model=Accepted, responses=ANSWERS)
+async def process(
+    body: ChainRequest, request: Request, resources: ResourcesDep, submitter: SubmitterDep
+) -> Response:
+    """One request through a chain."""
+    return await accept(request, resources, submitter, submitter.draft("chain", body))
+
+
+@router.post("/dynamic", status_code=202, response_model=Accepted, responses=ANSWERS)
+async def dynamic(
+    body: DynamicChainRequest, request: Request, resources: ResourcesDep, submitter: SubmitterDep
+) -> Response:
+    """One request through the handlers of one's own choice, in that order."""
+    fields = body.model_dump(exclude_unset=True) | {"chain_type": ChainType.DYNAMIC}
+    chain = ChainRequest.model_validate(fields)
+    return await accept(request, resources, submitter, submitter.draft("chain", chain))
+
+
+@router.post("/batch", status_code=202, response_model=Accepted, responses=ANSWERS)
+async def batch(
+    body: ChainBatchRequest, request: Request, resources: ResourcesDep, submitter: SubmitterDep
+) -> Response:
+    """Several requests through one kind of chain, as one task; a bad one fails alone."""
+    return await accept(request, resources, submitter, submitter.draft("chain_batch", body))

@@ -1,0 +1,76 @@
+"""`POST /tasks/*`: one endpoint for each built-in task type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from stepline.contract import (
+    Accepted,
+    BatchRequest,
+    EmailRequest,
+    FetchRequest,
+    LongRequest,
+    QuickRequest,
+)
+
+from api.accept import accept
+from api.body import StrictRoute
+from api.deps import ResourcesDep, SubmitterDep
+from api.errors import responses
+
+router = APIRouter(prefix="/tasks", tags=["submit"], route_class=StrictRoute)
+
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": Accepted, "description": "The task ended within the wait."},
+    **responses(400, 413, 422, 503),
+}
+QUICK_WAIT = 1.0
+"""Seconds that a quick task is waited for, unless the client prefers otherwise."""
+
+
+@router.post("/long", status_code=202, response_model=Accepted, responses=ANSWERS)
+async def submit_long(
+    body: LongRequest, request: Request, resources: ResourcesDep, submitter: SubmitterDep
+) -> Response:
+    """Long work whose progress shows each second."""
+    return await accept(
+        request,
+        resources,
+        submitter,
+        submitter.draft("long", body),
+        estimated_duration=body.duration,
+    )
+
+
+@router.post("/quick", status_code=202, response_model=Accepted, responses=ANSWERS)
+async def submit_quick(
+    body: QuickRequest, request: Request, resources: ResourcesDep, submitter: SubmitterDep
+) -> Response:
+    """Figures of some numbers; waits up to a second for the result."""
+    envelope = submitter.draft("quick", body)
+    return await accept(request, resources, submitter, envelope, default_wait=QUICK_WAIT)
+
+
+@router.post("/email", status_code=202, response_model=Accepted, responses=ANSWERS)
+async def submit_email(
+    body: EmailRequest, request: Request, resources: ResourcesDep, submitter: SubmitterDep
+) -> Response:
+    """One mail, by SMTP or into the outbox."""
+    return await accept(request, resources, submitter, submitter.draft("email", body))
+
+
+@router.post("/batch", status_code=202, response_model=Accepted, responses=ANSWERS)
+async def submit_batch(
+    body: BatchRequest, request: Request, resources: ResourcesDep, submitter: SubmitterDep
+) -> Response:
+    """Some users, one after the other."""
+    return await accept(request, resources, submitter, submitter.draft("batch", body))
+
+
+@router.post("/api-fetch", status_code=202, response_model=Accepted, responses=ANSWERS)
+async def submit_fetch(
+    body: FetchRequest, request: Request, resources: ResourcesDep, submitter: SubmitterDep
+) -> Response:
+    """Some addresses, fetched concurrently and guarded."""
+    return await accept(request, resources, submitter, submitter.draft("api_fetch", body))
