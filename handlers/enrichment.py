@@ -19,7 +19,7 @@ from handlers.enrichers.dates import AGE, BIRTH_DATE
 from handlers.enrichers.email import EMAIL
 from handlers.enrichers.names import NAMES
 from handlers.enrichers.phone import PHONE
-from handlers.findings import counted
+from handlers.findings import counted, dump_with
 from handlers.offload import by_chunks
 from handlers.report import StepReport, current_payload
 
@@ -43,14 +43,14 @@ async def enrichment(ctx: Context, item: ChainItem) -> dict[str, Any]:
     parts = await by_chunks(
         ctx, payload, lambda records, start: _run(records, start, now), libraries=LIBRARIES
     )
-    return _report(payload, parts).dump()
+    return dump_with(_report(payload, parts), _result(payload, parts))
 
 
 def enrich_payload(payload: Any, now: datetime | None = None) -> tuple[Any, list[str]]:
     """(enriched payload, warnings) as of `now` (aware; default: the present moment)."""
     records = payload if isinstance(payload, list) else [payload]
-    report = _report(payload, [_run(records, 0, now or datetime.now(UTC))])
-    return report.payload, report.warnings
+    part = _run(records, 0, now or datetime.now(UTC))
+    return _result(payload, [part]), _report(payload, [part]).warnings
 
 
 @dataclass(slots=True)
@@ -124,10 +124,14 @@ def _with_version(distribution: str) -> str:
     return f"{distribution} {version(distribution)}"
 
 
+def _result(payload: Any, parts: Sequence[Enriched]) -> Any:
+    records = [record for part in parts for record in part.records]
+    return records if isinstance(payload, list) else records[0]
+
+
 def _report(payload: Any, parts: Sequence[Enriched]) -> StepReport:
     whole = Enriched()
     for part in parts:
-        whole.records += part.records
         whole.changed += part.changed
         whole.rules += part.rules
         for (field_name, message), (first, count) in part.warnings.items():
@@ -141,9 +145,8 @@ def _report(payload: Any, parts: Sequence[Enriched]) -> StepReport:
     return StepReport(
         message=f"{counted(whole.changed, 'record')} enriched",
         changes=True,
-        payload=whole.records if multiple else whole.records[0],
         result={
-            "records": len(whole.records),
+            "records": sum(len(part.records) for part in parts),
             "records_enriched": whole.changed,
             "rules_applied": dict(whole.rules),
             "warnings": len(warnings),

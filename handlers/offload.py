@@ -15,8 +15,12 @@ LARGE: Final = 500
 """JSON values from which on work takes long enough (some milliseconds) to pay for a thread."""
 TEXT_PER_VALUE: Final = 200
 """Characters of text that weigh as much as one more value."""
-CHUNK: Final = 1_000
-"""Records worked on between two reports of progress, and before a cancelled step stops."""
+CHUNK: Final = 100
+"""Records that one turn in the thread works on, some 10 ms. The loop is sure to run in between: a
+library that lets go of the interpreter lock for each tiny match, as re2 and regex do, keeps it from
+ever timing out of its wait for that lock. It is also as far as a cancelled step goes on."""
+PROGRESS: Final = 1_000
+"""Records between two reports of progress."""
 
 
 async def in_thread_if_large(
@@ -43,9 +47,10 @@ async def by_chunks(
 ) -> list[T]:
     """`work(records, index of the first)` for each chunk of a list payload, in order.
 
-    A single object is one chunk of one record. Lists of several chunks report progress.
+    A single object is one chunk of one record. Lists of more than 1,000 records report progress.
     """
     records = payload if isinstance(payload, list) else [payload]
+    large = 0 if weighs(payload, LARGE) else LARGE
     results: list[T] = []
     for start in range(0, len(records), chunk):
         part = records[start : start + chunk]
@@ -53,9 +58,9 @@ async def by_chunks(
         def run(part: list[Any] = part, start: int = start) -> T:
             return work(part, start)
 
-        results.append(await in_thread_if_large(run, part, libraries=libraries))
-        if len(records) > chunk:
-            done = start + len(part)
+        results.append(await in_thread_if_large(run, part, libraries=libraries, large=large))
+        done = start + len(part)
+        if len(records) > PROGRESS and (done % PROGRESS < chunk or done == len(records)):
             await ctx.progress(done, len(records), f"{done} of {len(records)} records")
     return results
 

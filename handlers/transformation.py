@@ -13,7 +13,7 @@ from stepline.errors import Reject
 
 from handlers import phones
 from handlers.fieldpaths import MISSING, kind_of, lookup, replaced
-from handlers.findings import Findings, counted, together
+from handlers.findings import Findings, counted, dump_with, together
 from handlers.offload import by_chunks
 from handlers.report import StepError, StepReport, current_payload
 from handlers.transforms import BadTransform, Misfit, Step, parse_step
@@ -42,18 +42,19 @@ async def transformation(ctx: Context, item: ChainItem) -> dict[str, Any]:
     report = _report(payload, plan, parts)
     if report.errors:
         raise Reject(report.message, code="transformation_failed", output=report.dump())
-    return report.dump()
+    return dump_with(report, _result(payload, parts))
 
 
 def transform_payload(
     payload: Any, transformations: Mapping[str, str | Sequence[str]]
 ) -> tuple[Any, list[StepError], list[str]]:
-    """(new payload, errors, warnings); the payload given is never touched."""
+    """(new payload, or None where there are errors; errors; warnings). Never touches its input."""
     plan = Plan.of(transformations)
     multiple = isinstance(payload, list)
     part = plan.apply(payload if multiple else [payload], 0 if multiple else None)
     report = _report(payload, plan, [part])
-    return report.payload, report.errors, report.warnings
+    result = None if report.errors else _result(payload, [part])
+    return result, report.errors, report.warnings
 
 
 @dataclass(slots=True)
@@ -153,7 +154,6 @@ class Plan:
 
 
 def _report(payload: Any, plan: Plan, parts: Sequence[Transformed]) -> StepReport:
-    records = [record for part in parts for record in part.records]
     total = len(payload) if isinstance(payload, list) else 1
     found = together([plan.names, *(part.found for part in parts)])
     counts = {
@@ -174,10 +174,14 @@ def _report(payload: Any, plan: Plan, parts: Sequence[Transformed]) -> StepRepor
     return StepReport(
         message=f"{counted(counts['records_changed'], 'record')} transformed",
         changes=True,
-        payload=records if isinstance(payload, list) else records[0],
         result=counts,
         warnings=warnings,
     )
+
+
+def _result(payload: Any, parts: Sequence[Transformed]) -> Any:
+    records = [record for part in parts for record in part.records]
+    return records if isinstance(payload, list) else records[0]
 
 
 def _absences(payload: Any, parts: Sequence[Transformed]) -> list[str]:

@@ -68,7 +68,26 @@ async def test_chunks_come_in_order_with_the_index_of_their_first() -> None:
     parts = await by_chunks(ctx, list(range(5)), lambda part, start: (start, part), chunk=2)
 
     assert parts == [(0, [0, 1]), (2, [2, 3]), (4, [4])]
-    assert [(call.current, call.total) for call in ctx.progressed] == [(2, 5), (4, 5), (5, 5)]
+    assert ctx.progressed == []
+
+
+@pytest.mark.parametrize("chunk", [100, 300, 1_000])
+async def test_long_lists_report_progress_about_every_thousand_records(chunk: int) -> None:
+    ctx = FakeContext()
+
+    await by_chunks(ctx, [0] * 2_500, lambda part, start: None, chunk=chunk)
+
+    assert len(ctx.progressed) == 3
+    assert ctx.progressed[-1] == (2_500, 2_500, "2500 of 2500 records")
+    assert {call.total for call in ctx.progressed} == {2_500}
+
+
+async def test_a_list_is_large_as_a_whole_not_by_its_chunks() -> None:
+    ran_in = await by_chunks(
+        FakeContext(), [0] * 600, lambda part, start: threading.current_thread(), chunk=100
+    )
+
+    assert threading.main_thread() not in ran_in
 
 
 async def test_a_single_object_is_one_chunk_without_progress() -> None:
