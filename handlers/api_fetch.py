@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -44,11 +45,16 @@ async def api_fetch(ctx: Context, payload: FetchRequest) -> dict[str, Any]:
         results[str(index)] = result
         if len(results) % every == 0 or len(results) == len(urls):
             await ctx.save({"results": dict(results)})
-        await ctx.progress(len(results), len(urls), f"{result['status']}: {urls[index]}"[:200])
+        await ctx.progress(len(results), len(urls), f"{result['status']}: {_shown(urls[index])}")
 
     await ctx.progress(len(results), len(urls))
     await for_each(waiting, work, done, limit=min(CONCURRENCY, len(urls)))
     return _summary([results[str(index)] for index in range(len(urls))])
+
+
+def _shown(url: str) -> str:
+    """The address for a line that others may read: user, password and query left out."""
+    return re.sub(r"//[^/?#]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])[:200]
 
 
 async def fetch_one(fetcher: Fetcher, url: str, room: int) -> dict[str, Any]:

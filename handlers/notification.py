@@ -78,7 +78,8 @@ async def _deliver(
         deliveries[place] = delivery
         if delivery.status != "deferred":
             await ctx.save(_saved(deliveries))
-        await ctx.progress(told, total, f"{delivery.status}: {recipients[place]}"[:200])
+        # Not the recipient: a webhook's address is often a secret in itself.
+        await ctx.progress(told, total, f"{delivery.status}: {told} of {total}")
 
     waiting = [place for place in range(total) if place not in deliveries]
     await for_each(waiting, work, done, limit=min(CONCURRENCY, total))

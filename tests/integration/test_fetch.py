@@ -117,6 +117,12 @@ async def test_nothing_on_loopback_is_reached_without_an_allowance() -> None:
     assert reached == []
 
 
+async def test_a_name_of_the_system_is_refused_or_allowed_like_any_other() -> None:
+    async with serving(echo) as port:
+        seen = read(await get(port, "/named", host="localhost"))
+    assert (seen["path"], seen["host"]) == ("/named", f"localhost:{port}")
+
+
 async def test_an_environment_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(echo) as port, serving(echo) as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy}")

@@ -207,6 +207,12 @@ async def test_progress_counts_the_addresses_that_are_done() -> None:
     ]
 
 
+async def test_progress_tells_no_password_and_no_key() -> None:
+    url = "https://user:hunter2@a.example/path?key=s3cret#part"
+    _, ctx = await run({url: Reject("no", code="fetch_refused")})
+    assert ctx.progressed[-1].message == "failed: https://a.example/path"
+
+
 async def test_what_was_fetched_before_an_interruption_is_not_fetched_again() -> None:
     pages = {f"https://a/{number}": answer(str(number)) for number in range(4)}
     whole, first = await run(pages)

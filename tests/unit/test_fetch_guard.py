@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -318,6 +319,18 @@ async def test_a_body_is_cut_off_where_it_outgrows_the_cap(encoding: str, sent: 
     with pytest.raises(Reject) as caught:
         await read_capped(_chunks(sent), encoding, 1_000)
     assert caught.value.code == "fetch_too_large"
+
+
+async def test_a_bomb_is_never_unpacked_beyond_the_cap_even_in_memory() -> None:
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Reject):
+            await read_capped(_chunks(bomb, len(bomb)), "gzip", 1_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 @pytest.mark.parametrize(

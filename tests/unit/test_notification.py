@@ -227,6 +227,12 @@ async def test_a_webhook_gets_json_with_an_id_and_a_timestamp() -> None:
     ]
 
 
+async def test_progress_does_not_tell_a_webhooks_address() -> None:
+    ctx = FakeContext(fetcher=Hooks())
+    await run(ctx, f"{HOOK}/T0/s3cret")
+    assert [call.message for call in ctx.progressed] == [None, "sent: 1 of 1"]
+
+
 async def test_a_webhook_repeated_by_a_later_attempt_is_recognisable() -> None:
     hooks = Hooks({HOOK: 503})
     for attempt in (1, 2):
