@@ -1,0 +1,141 @@
+"""Reading tasks: one, its attempts, a page, what has not ended. Every page is an index range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+from stepline.contract import Status
+
+from infra.codec import loads
+from infra.history.base import TOTAL_CAP, AttemptRecord, TaskFilter, TaskList, TaskRecord
+from infra.history.engine import connected
+from infra.history.upsert import ATTEMPTS, TASKS
+
+LAST_CHARACTER = "\U0010ffff"
+CLOCK_SLACK = timedelta(seconds=2)
+"""How far a task's id and its `created_at` may be apart."""
+
+LARGE = ("payload", "result", "error")
+
+
+async def get(engine: AsyncEngine, task_id: str) -> TaskRecord | None:
+    async with connected(engine) as connection:
+        rows = await connection.execute(select(TASKS).where(TASKS.c.id == task_id))
+        row = rows.mappings().first()
+    return None if row is None else _record(row)
+
+
+async def attempts(engine: AsyncEngine, task_id: str) -> list[AttemptRecord]:
+    statement = select(ATTEMPTS).where(ATTEMPTS.c.task_id == task_id).order_by(ATTEMPTS.c.attempt)
+    async with connected(engine) as connection:
+        rows = (await connection.execute(statement)).mappings().all()
+    return [
+        AttemptRecord(
+            attempt=row["attempt"],
+            worker=row["worker"],
+            events=loads(row["events"]),
+            outputs=loads(row["outputs"]),
+            started_at=row["started_at"],
+            finished_at=row["finished_at"],
+            error=_loaded(row["error"]),
+        )
+        for row in rows
+    ]
+
+
+async def list_tasks(
+    engine: AsyncEngine, where: TaskFilter, after: str | None, limit: int
+) -> TaskList:
+    conditions = _conditions(where)
+    columns = [column for column in TASKS.c if column.name not in LARGE]
+    page = select(*columns).where(*conditions).order_by(TASKS.c.id.desc()).limit(limit + 1)
+    if after is not None:
+        page = page.where(TASKS.c.id < after)
+    matching = select(TASKS.c.id).where(*conditions).limit(TOTAL_CAP + 1).subquery()
+    async with connected(engine) as connection:
+        rows: Sequence[Any] = (await connection.execute(page)).mappings().all()
+        counted = await connection.execute(select(func.count()).select_from(matching))
+        total = counted.scalar_one()
+    tasks = [_record(row) for row in rows[:limit]]
+    return TaskList(
+        tasks=tasks,
+        next=tasks[-1].id if len(rows) > limit else None,
+        total=min(total, TOTAL_CAP),
+        total_capped=total > TOTAL_CAP,
+    )
+
+
+async def unfinished(engine: AsyncEngine, after: str | None, limit: int) -> list[TaskRecord]:
+    statement = select(TASKS).where(TASKS.c.unfinished == 1).order_by(TASKS.c.id).limit(limit)
+    if after is not None:
+        statement = statement.where(TASKS.c.id > after)
+    async with connected(engine) as connection:
+        rows = (await connection.execute(statement)).mappings().all()
+    return [_record(row) for row in rows]
+
+
+def _conditions(where: TaskFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    for column, value in (("status", where.status), ("type", where.type), ("queue", where.queue)):
+        if value is not None:
+            found.append(TASKS.c[column] == str(value))
+    if where.since is not None:
+        found += [
+            TASKS.c.created_at >= where.since,
+            TASKS.c.id >= _id_at(where.since - CLOCK_SLACK),
+        ]
+    if where.until is not None:
+        found += [
+            TASKS.c.created_at < where.until,
+            TASKS.c.id < _id_at(where.until + CLOCK_SLACK),
+        ]
+    if where.text:
+        found.append(or_(_begins("name", where.text), _begins("id", where.text)))
+    return found
+
+
+def _begins(column: str, text: str) -> ColumnElement[bool]:
+    """A prefix as a range: an index serves it on every database, and no wildcard needs escaping."""
+    if column == "id":
+        if not text.isascii():
+            return false()
+        return and_(TASKS.c.id >= text, TASKS.c.id < text + "~")
+    return and_(TASKS.c[column] >= text, TASKS.c[column] < text + LAST_CHARACTER)
+
+
+def _id_at(moment: datetime) -> str:
+    """The least id of a task made at `moment`: a UUIDv7 begins with its milliseconds."""
+    milliseconds = max(0, min(int(moment.timestamp() * 1000), (1 << 48) - 1))
+    digits = f"{milliseconds:012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
+def _loaded(text: str | None) -> Any:
+    return None if text is None else loads(text)
+
+
+def _record(row: Any) -> TaskRecord:
+    return TaskRecord(
+        id=row["id"],
+        type=row["type"],
+        queue=row["queue"],
+        status=Status(row["status"]),
+        attempt=row["attempt"],
+        seq=row["seq"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        handlers=loads(row["handlers"]),
+        name=row["name"],
+        payload=_loaded(row.get("payload")),
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        worker=row["worker"],
+        result=_loaded(row.get("result")),
+        error=_loaded(row.get("error")),
+        retry_of=row["retry_of"],
+        idempotency_key=row["idempotency_key"],
+    )

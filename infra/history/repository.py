@@ -1,0 +1,100 @@
+"""The history over SQL: SQLite when embedded, MySQL or MariaDB otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from stepline.authoring import UserRecord
+
+from infra.history import dead_letters, reading, users, writing
+from infra.history.base import (
+    AttemptRecord,
+    DeadLetterRecord,
+    HistoryUnavailable,
+    TaskFilter,
+    TaskList,
+    TaskRecord,
+)
+from infra.history.engine import make_engine
+from infra.history.schema import current_revision, latest_revision, migrate_engine
+
+
+class SQLHistory:
+    """`infra.history.base.History`; each method is told in full there."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def check(self) -> None:
+        current = await current_revision(self._engine)
+        if current != latest_revision():
+            raise HistoryUnavailable(
+                f"the database's schema is {current or 'empty'}, but this version needs "
+                f"{latest_revision()}: run `./task migrate`"
+            )
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def record(self, records: Sequence[TaskRecord]) -> None:
+        if records:
+            await writing.write(self._engine, records)
+
+    async def get(self, task_id: str) -> TaskRecord | None:
+        return await reading.get(self._engine, task_id)
+
+    async def attempts(self, task_id: str) -> list[AttemptRecord]:
+        return await reading.attempts(self._engine, task_id)
+
+    async def list_tasks(
+        self, where: TaskFilter, *, after: str | None = None, limit: int = 50
+    ) -> TaskList:
+        return await reading.list_tasks(self._engine, where, after, limit)
+
+    async def unfinished(self, *, after: str | None = None, limit: int = 500) -> list[TaskRecord]:
+        return await reading.unfinished(self._engine, after, limit)
+
+    async def add_dead_letters(self, letters: Sequence[DeadLetterRecord]) -> None:
+        if letters:
+            await dead_letters.add(self._engine, letters)
+
+    async def dead_letters(
+        self, *, after: str | None = None, limit: int = 50
+    ) -> list[DeadLetterRecord]:
+        return await dead_letters.page(self._engine, after, limit)
+
+    async def count_users(self) -> int:
+        return await users.count(self._engine)
+
+    async def list_users(self, *, offset: int = 0, limit: int = 100) -> list[UserRecord]:
+        return await users.page(self._engine, offset, limit)
+
+    async def get_users(self, ids: Sequence[int]) -> dict[int, UserRecord]:
+        return await users.by_ids(self._engine, ids)
+
+    async def create_user(self, username: str, email: str) -> UserRecord:
+        return await users.create(self._engine, username, email)
+
+    async def update_user(
+        self, user_id: int, *, username: str | None = None, email: str | None = None
+    ) -> UserRecord | None:
+        return await users.change(self._engine, user_id, username, email)
+
+    async def delete_user(self, user_id: int) -> bool:
+        return await users.remove(self._engine, user_id)
+
+
+async def open_history(url: str, *, migrate: bool = False) -> SQLHistory:
+    """Connect; with `migrate` the schema is brought up to date first. Raises `HistoryUnavailable`
+    when the database does not answer or is not migrated."""
+    engine = make_engine(url)
+    history = SQLHistory(engine)
+    try:
+        if migrate:
+            await migrate_engine(engine)
+        await history.check()
+    except BaseException:
+        await history.close()
+        raise
+    return history

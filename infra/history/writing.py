@@ -1,0 +1,111 @@
+"""Writing tasks and their attempts: merged in the batch, then upserted, idempotently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from infra.codec import dumps
+from infra.history.base import AttemptRecord, TaskRecord
+from infra.history.engine import in_transaction
+from infra.history.upsert import attempt_upsert, task_upsert
+
+ROWS = 500
+"""Rows a statement."""
+
+
+async def write(engine: AsyncEngine, records: Sequence[TaskRecord]) -> None:
+    """Upsert, in one transaction, in order of the keys."""
+    merged = merge(records)
+    rows = [_task_row(record) for record in merged]
+    attempts = [_attempt_row(record.id, item) for record in merged for item in record.attempts]
+    dialect = engine.dialect.name
+
+    async def work(connection: AsyncConnection) -> None:
+        for start in range(0, len(rows), ROWS):
+            await connection.execute(task_upsert(dialect), rows[start : start + ROWS])
+        for start in range(0, len(attempts), ROWS):
+            await connection.execute(attempt_upsert(dialect), attempts[start : start + ROWS])
+
+    await in_transaction(engine, work)
+
+
+def merge(records: Iterable[TaskRecord]) -> list[TaskRecord]:
+    """One record a task, by the rules of the table, in order of id."""
+    found: dict[str, TaskRecord] = {}
+    for record in records:
+        known = found.get(record.id)
+        found[record.id] = record if known is None else _merge_two(known, record)
+    return [found[task_id] for task_id in sorted(found)]
+
+
+def _merge_two(first: TaskRecord, second: TaskRecord) -> TaskRecord:
+    older, newer = (first, second) if second.version > first.version else (second, first)
+    attempts = {item.attempt: item for item in older.attempts}
+    for item in newer.attempts:
+        known = attempts.get(item.attempt)
+        if known is None or len(item.events) >= len(known.events):
+            attempts[item.attempt] = item
+    return replace(
+        newer,
+        name=older.name or newer.name,
+        payload=older.payload if older.payload is not None else newer.payload,
+        retry_of=older.retry_of or newer.retry_of,
+        idempotency_key=older.idempotency_key or newer.idempotency_key,
+        started_at=_earliest(older.started_at, newer.started_at),
+        finished_at=newer.finished_at or older.finished_at,
+        worker=newer.worker or older.worker,
+        attempts=[attempts[number] for number in sorted(attempts)],
+    )
+
+
+def _earliest(*moments: datetime | None) -> datetime | None:
+    known = [moment for moment in moments if moment is not None]
+    return min(known) if known else None
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else dumps(value).decode()
+
+
+def _task_row(record: TaskRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "type": record.type,
+        "queue": record.queue,
+        "name": record.name,
+        "status": record.status.value,
+        "version": record.version,
+        "attempt": record.attempt,
+        "seq": record.seq,
+        "unfinished": None if record.status.ended else 1,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+        "worker": record.worker,
+        "handlers": _json(record.handlers),
+        "payload": _json(record.payload),
+        "result": _json(record.result),
+        "error": _json(record.error),
+        "retry_of": record.retry_of,
+        "idempotency_key": record.idempotency_key,
+    }
+
+
+def _attempt_row(task_id: str, item: AttemptRecord) -> dict[str, Any]:
+    return {
+        "task_id": task_id,
+        "attempt": item.attempt,
+        "worker": item.worker,
+        "started_at": item.started_at,
+        "finished_at": item.finished_at,
+        "size": len(item.events),
+        "events": _json(item.events),
+        "outputs": _json(item.outputs),
+        "error": _json(item.error),
+    }
