@@ -19,7 +19,7 @@ from stepline.errors import SteplineError
 from api.demo_view import LiveBoard, PlainBoard, summarise
 from api.embedded import serving
 from infra.logging import configure_logging
-from infra.settings import load_settings
+from infra.settings import Settings, load_settings
 
 TIMEOUT = 60.0
 
@@ -53,7 +53,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _demo(console: Console, settings: object) -> int:
+async def _demo(console: Console, settings: Settings) -> int:
     began = time.monotonic()
     console.print("[bold]Stepline[/]: starting broker, state, database, API and worker in memory …")
     async with serving(settings) as stack, Client(stack.settings.resolved_api_url) as client:

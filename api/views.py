@@ -150,7 +150,7 @@ def event_of(entry: Mapping[str, Any], encode: Any) -> StoredEvent:
 def status_view(task: TaskState | TaskRecord, events: Iterable[Mapping[str, Any]]) -> TaskStatus:
     live = isinstance(task, TaskState)
     steps = fold_steps(task.handlers, events)
-    reported = task.progress if isinstance(task, TaskState) else None
+    reported: Mapping[str, Any] | None = task.progress if isinstance(task, TaskState) else None
     if reported is None and len(steps) == 1:
         reported = _last_progress(events)
     return TaskStatus(

@@ -1,0 +1,146 @@
+"""A consumer on a channel of its own that comes back by itself, always on a fresh channel."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aio_pika.abc import (
+    AbstractChannel,
+    AbstractConnection,
+    AbstractIncomingMessage,
+    AbstractQueue,
+)
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
+
+from infra.broker.base import BrokerError, Message, Receive, StaleDelivery
+
+SETTLE_TIMEOUT = 10.0
+START_TIMEOUT = 15.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+CONNECTION_ERRORS = (AMQPError, OSError, TimeoutError, ChannelInvalidStateError)
+
+log = structlog.get_logger(__name__)
+
+
+class RabbitDelivery:
+    """A message in hand, on the channel that brought it."""
+
+    def __init__(self, queue: str, incoming: AbstractIncomingMessage) -> None:
+        self._incoming = incoming
+        self.queue = queue
+        headers = incoming.headers or {}
+        count = headers.get("x-delivery-count")
+        self.count = count if isinstance(count, int) else int(bool(incoming.redelivered))
+        self.message = Message(
+            kind=incoming.type or "",
+            body=incoming.body,
+            correlation_id=incoming.correlation_id,
+            headers={
+                name: value
+                for name, value in headers.items()
+                if isinstance(value, str | int | float) and not name.startswith("x-")
+            },
+        )
+
+    async def ack(self) -> None:
+        await self._settle(self._incoming.ack())
+
+    async def release(self) -> None:
+        await self._settle(self._incoming.nack(requeue=True))
+
+    async def _settle(self, answer: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT):
+                await answer
+        except CONNECTION_ERRORS as error:
+            raise StaleDelivery(f"its channel is gone: {error!r}") from error
+
+
+class RabbitSubscription:
+    """Consumes one queue for as long as it is not cancelled."""
+
+    def __init__(
+        self,
+        connection: Callable[[], Awaitable[AbstractConnection]],
+        queue: str,
+        receive: Receive,
+        prefetch: int,
+    ) -> None:
+        self._connection = connection
+        self._queue_name = queue
+        self._receive = receive
+        self._prefetch = prefetch
+        self._channel: AbstractChannel | None = None
+        self._queue: AbstractQueue | None = None
+        self._tag = ""
+        self._runner: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when the first consumer is registered; a failure is tried again behind."""
+        consuming = asyncio.Event()
+        self._runner = asyncio.create_task(self._run(consuming), name=f"consume {self._queue_name}")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_TIMEOUT):
+                await consuming.wait()
+
+    async def cancel(self) -> None:
+        await self._stop_runner()
+        if self._queue is not None:
+            with contextlib.suppress(*CONNECTION_ERRORS):
+                async with asyncio.timeout(SETTLE_TIMEOUT):
+                    await self._queue.cancel(self._tag)
+
+    async def close(self) -> None:
+        await self._stop_runner()
+        await self._drop_channel()
+
+    async def _stop_runner(self) -> None:
+        if self._runner is not None:
+            self._runner.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._runner
+
+    async def _run(self, consuming: asyncio.Event) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                ended = await self._consume()
+                consuming.set()
+                pause = FIRST_PAUSE
+                await ended.wait()
+                log.warning("consumer_lost", queue=self._queue_name)
+            except (*CONNECTION_ERRORS, BrokerError) as error:
+                log.warning("consumer_lost", queue=self._queue_name, error=repr(error))
+            await self._drop_channel()
+            await asyncio.sleep(pause * (0.5 + random.random()))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _consume(self) -> asyncio.Event:
+        """Consume on a fresh channel; returns what is set when that has ended."""
+        connection = await self._connection()
+        ended = asyncio.Event()
+        async with asyncio.timeout(SETTLE_TIMEOUT):
+            self._channel = await connection.channel(publisher_confirms=False)
+            await self._channel.set_qos(prefetch_count=self._prefetch)
+            self._queue = await self._channel.get_queue(self._queue_name, ensure=False)
+            raw = await self._channel.get_underlay_channel()
+            raw.closing.add_done_callback(lambda _: ended.set())
+            # the broker cancels a consumer whose queue was deleted; the channel stays open
+            raw.on_consumer_cancel_callbacks.add(lambda _: ended.set())
+            self._tag = await self._queue.consume(self._take)
+        return ended
+
+    async def _take(self, incoming: AbstractIncomingMessage) -> None:
+        self._receive(RabbitDelivery(self._queue_name, incoming))
+
+    async def _drop_channel(self) -> None:
+        channel, self._channel, self._queue = self._channel, None, None
+        if channel is not None:
+            with contextlib.suppress(*CONNECTION_ERRORS):
+                async with asyncio.timeout(SETTLE_TIMEOUT):
+                    await channel.close()
