@@ -18,7 +18,10 @@ from handlers.transforms.registry import (
     with_argument,
 )
 
-_CLUSTER: Final = regex.compile(r"\X")
+_CLUSTER: Final = regex.compile(
+    # Flags apart: of a long run of them, \X counts all before each, which takes minutes.
+    r"\p{GCB=Regional_Indicator}{2}[\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}]*+|\X"
+)
 _WORD: Final = regex.compile(r"[\p{L}\p{N}][\p{L}\p{M}\p{N}'’]*")
 _NOT_LETTER: Final = regex.compile(r"[^\p{L}\p{M}]+")
 _NOT_DIGIT: Final = regex.compile(r"\P{Nd}+")

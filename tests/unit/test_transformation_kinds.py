@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.transformation import transform_payload
+from handlers.transforms.text import clusters
 
 
 def made(value: Any, *specs: str, **others: Any) -> Any:
@@ -77,6 +80,28 @@ def test_to_reverse_twice_is_to_do_nothing(characters: list[str]) -> None:
     text = "".join(characters)
     assert made(text, "reverse") == "".join(reversed(characters))
     assert made(text, "reverse", "reverse") == text
+
+
+CLUSTER_PARTS = [
+    *("a", "🇩", "🇪", "\u0301", "\u200d", "👩", "🏽"),
+    *("\u0903", "\r", "\n", "\u0600", "한", "\ufe0f"),
+]
+
+
+@given(st.lists(st.sampled_from(CLUSTER_PARTS), max_size=12))
+def test_characters_are_unicode_s_grapheme_clusters(parts: list[str]) -> None:
+    text = "".join(parts)
+    assert clusters(text) == regex.findall(r"\X", text)
+
+
+@pytest.mark.parametrize("part", ["🇩", "👨\u200d", "e\u0301", "a'", "1,", "1 ", " ", "\u0301"])
+@pytest.mark.parametrize(
+    "spec", ["reverse", "remove_special_chars", "title_case", "generate_slug", "to_number"]
+)
+def test_no_text_takes_long(spec: str, part: str) -> None:
+    began = time.perf_counter()
+    transform_payload({"field": "x" + part * 100_000 + "x"}, {"field": spec})
+    assert time.perf_counter() - began < 2
 
 
 @pytest.mark.parametrize(
