@@ -16,13 +16,13 @@ from rich.console import Console
 from stepline.errors import SteplineError
 
 from api.app import create_app
-from api.rescue import republish_unfinished
 from api.server import Server, listen, make_server
 from handlers.builtin import builtin_registry
 from infra.logging import configure_logging
 from infra.resources import Resources, open_resources
 from infra.settings import Settings, SettingsError, load_settings
 from workers.app import running_worker
+from workers.rescue import republish_all
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,9 @@ def embedded_app(settings: Settings) -> FastAPI:
             open_resources(settings, kind="embedded", queues=queues) as resources,
             running_worker(resources, registry),
         ):
-            rescued = await republish_unfinished(resources)
+            rescued = 0
+            if resources.broker.confirms_history:
+                rescued = await republish_all(resources)
             if rescued:
                 log.info("rescued", tasks=rescued)
             yield resources

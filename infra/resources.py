@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from stepline.authoring import Mailer
 
-from infra.broker.factory import make_broker
 from infra.broker.base import Broker
+from infra.broker.factory import make_broker
 from infra.broker.topology import Topology
 from infra.exports import ExportsStore, open_exports
 from infra.fetch import GuardedFetcher
@@ -17,6 +17,7 @@ from infra.history.base import History
 from infra.history.repository import open_history
 from infra.mail import build_mailer
 from infra.settings import Settings, process_name
+from infra.state.barriers import Barriers
 from infra.state.hub import EventHub
 from infra.state.liveness import Workers
 from infra.state.redis import Connections
@@ -32,6 +33,7 @@ class Resources:
     broker: Broker
     state: State
     workers: Workers
+    barriers: Barriers
     hub: EventHub
     history: History
     mailer: Mailer
@@ -56,6 +58,8 @@ async def open_resources(
         stack.push_async_callback(state.close)
         workers = Workers(connections)
         stack.push_async_callback(workers.close)
+        barriers = Barriers(connections)
+        stack.push_async_callback(barriers.close)
         hub = EventHub(connections)
         stack.push_async_callback(hub.close)
         fetcher = await stack.enter_async_context(GuardedFetcher(allow=settings.fetchable))
@@ -74,6 +78,7 @@ async def open_resources(
             broker=broker,
             state=state,
             workers=workers,
+            barriers=barriers,
             hub=hub,
             history=history,
             mailer=build_mailer(settings),

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         "memory://", description="memory:// or amqp://user:pass@host:5672/vhost (hosts by comma)"
     )
     redis_url: str = Field("fake://", description="fake:// or redis://host:6379/0 or rediss://")
+    cron_redis_url: str = Field(
+        "", description="Redis of the cron process; empty: the same as redis_url"
+    )
     database_url: str = Field(
         "", description="empty: SQLite in the data folder; mysql+aiomysql://user:pass@host/db"
     )
@@ -185,7 +188,10 @@ class Settings(BaseSettings):
 
     @property
     def resolved_api_url(self) -> str:
-        return self.api_url.rstrip("/") or f"http://{self.api_host}:{self.api_port}"
+        if self.api_url:
+            return self.api_url.rstrip("/")
+        host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
+        return f"http://{host}:{self.api_port}"
 
     @property
     def demonstrations(self) -> bool:
@@ -199,7 +205,12 @@ class Settings(BaseSettings):
             return self.fetch_allow
         own = urlsplit(self.resolved_api_url)
         port = own.port or (443 if own.scheme == "https" else 80)
-        return (*self.fetch_allow, f"{own.hostname}:{port}")
+        host = f"[{own.hostname}]" if ":" in (own.hostname or "") else own.hostname
+        return (*self.fetch_allow, f"{host}:{port}")
+
+    @property
+    def resolved_cron_redis_url(self) -> str:
+        return self.cron_redis_url or self.redis_url
 
     @property
     def outbox_dir(self) -> Path:

@@ -55,6 +55,7 @@ async def running_worker(resources: Resources, registry: Registry) -> AsyncItera
         broker=resources.broker,
         state=resources.state,
         workers=resources.workers,
+        barriers=resources.barriers,
         history=resources.history,
         registry=registry,
         services=Services(

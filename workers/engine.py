@@ -13,6 +13,7 @@ import structlog
 from handlers.registry import Registry
 from infra.broker.base import Broker, BrokerError, Message
 from infra.history.base import History, TaskRecord
+from infra.state.barriers import Barriers
 from infra.state.liveness import Workers
 from infra.state.store import State
 from workers.blobs import Checkpoints
@@ -33,6 +34,7 @@ class Engine:
     broker: Broker
     state: State
     workers: Workers
+    barriers: Barriers
     history: History
     registry: Registry
     services: Services

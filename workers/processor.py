@@ -34,6 +34,8 @@ from workers.engine import Engine, insist
 from workers.journal import Journal, LostLease
 from workers.outcome import Attempt, Conclusion
 from workers.records import base_record, record_from_state
+from workers.rescue import KIND as BARRIER
+from workers.rescue import barrier_of
 from workers.retry import GiveUp, StepFailure
 
 UNKNOWN_FOR = 600.0
@@ -82,6 +84,11 @@ class Processor:
 
     async def process(self, delivery: Delivery) -> None:
         """Work a delivery off, and settle it."""
+        if delivery.message.kind == BARRIER:
+            barrier = barrier_of(delivery.message)
+            await _while_away(lambda: self._engine.barriers.passed(barrier, delivery.queue))
+            await _ack(delivery)
+            return
         try:
             envelope = read_envelope(delivery.message)
             for task in envelope.tasks:

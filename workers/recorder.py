@@ -31,6 +31,8 @@ from workers.deadletter import KIND as DEAD
 from workers.deadletter import bury, read_letter, undecodable
 from workers.engine import Engine, insist
 from workers.records import BadRecord, accepted_records, read_record
+from workers.rescue import KIND as BARRIER
+from workers.rescue import barrier_of
 
 PREFETCH = 1_000
 BATCH = 250
@@ -57,6 +59,7 @@ class Entry:
     delivery: Delivery
     records: list[TaskRecord] = field(default_factory=list)
     letters: list[DeadLetterRecord] = field(default_factory=list)
+    barrier: str | None = None
 
 
 class Recorder:
@@ -148,6 +151,8 @@ class Recorder:
             await self._write(letters, self._engine.history.add_dead_letters, _drop_letter)
         await self._expire([record.id for record in records if record.status.ended])
         for entry in entries:
+            if entry.barrier is not None:
+                await self._engine.barriers.passed(entry.barrier, HISTORY_QUEUE)
             with contextlib.suppress(StaleDelivery):  # it comes again: the upsert bears that
                 await entry.delivery.ack()
         for record in records:
@@ -160,6 +165,8 @@ class Recorder:
                 return Entry(delivery, letters=[read_letter(message)])
             if delivery.queue == DEAD_LETTERS_QUEUE:
                 return await self._dropped_by_broker(delivery)
+            if message.kind == BARRIER:
+                return Entry(delivery, barrier=barrier_of(message))
             if message.kind == ENVELOPE:
                 return Entry(delivery, records=accepted_records(read_envelope(message)))
             return Entry(delivery, records=[read_record(message)])

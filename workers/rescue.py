@@ -1,0 +1,133 @@
+"""The rescue: publish again what history knows, has not ended, and nobody has.
+
+A marker (a barrier) is sent through history and each work queue. When it has come out of all of
+them, whatever was published before it is in somebody's hands; a task that has not ended, has not
+changed since, and is held by no process is in nobody's, and its message is lost. A long backlog
+holds the barrier back, and so is left alone. The memory broker starts empty: its start is the
+barrier.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+import uuid_utils
+
+from infra.broker.base import Broker, Message
+from infra.broker.topology import HISTORY_QUEUE
+from infra.codec import dumps, loads, now
+from infra.envelope import Envelope, TaskMessage
+from infra.history.base import History, TaskRecord
+from infra.state.barriers import Barriers
+from infra.state.models import TaskState
+from infra.state.store import State
+from workers.records import history_message, record_from_state
+
+KIND = "barrier"
+PAGE = 500
+
+log = structlog.get_logger(__name__)
+
+
+class Parts(Protocol):
+    """What a rescue works with; `infra.resources.Resources` is one."""
+
+    @property
+    def broker(self) -> Broker: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def barriers(self) -> Barriers: ...
+
+
+def barrier_message(barrier: str) -> Message:
+    return Message(KIND, dumps({"id": barrier}), correlation_id=barrier)
+
+
+def barrier_of(message: Message) -> str:
+    return str(loads(message.body)["id"])
+
+
+async def republish_all(parts: Parts) -> int:
+    """At the start of an embedded stack: every task that has not ended goes back into its queue.
+    Returns how many."""
+    count = 0
+    async for record in _unfinished(parts.history):
+        await _republish(parts.broker, record)
+        count += 1
+    return count
+
+
+async def sweep(parts: Parts, queues: Sequence[str]) -> int:
+    """One round: if the last barrier is through, rescue what it has shown to be lost, and send the
+    next one. Returns how many tasks were published again."""
+    barrier = await parts.barriers.current()
+    wanted = {*queues, HISTORY_QUEUE}
+    if barrier is not None and not wanted <= barrier.passed:
+        log.info("rescue_waits", missing=sorted(wanted - barrier.passed))
+        return 0
+    rescued = 0
+    if barrier is not None:
+        async for record in _unfinished(parts.history):
+            if record.updated_at < barrier.sent_at and record.created_at < barrier.sent_at:
+                rescued += await _rescue(parts, record, barrier.sent_at)
+    fresh = uuid_utils.uuid4().hex
+    await parts.barriers.begin(fresh, now())
+    for queue in sorted(wanted):
+        await parts.broker.send(queue, barrier_message(fresh))
+    return rescued
+
+
+async def _rescue(parts: Parts, record: TaskRecord, sent_at: datetime) -> bool:
+    state = await parts.state.get(record.id)
+    if state is not None and state.status.ended:
+        await _repair(parts, record, state)
+        return False
+    if state is not None and (
+        state.holder is not None or state.updated_at >= sent_at or state.not_before > time.time()
+    ):
+        return False
+    log.warning("task_rescued", task_id=record.id, status=record.status)
+    await _republish(parts.broker, record)
+    return True
+
+
+async def _repair(parts: Parts, record: TaskRecord, state: TaskState) -> None:
+    """It has ended, and only history has not heard of it."""
+    events = await parts.state.events(record.id)
+    repaired = record_from_state(record.queue, message_of(record), state, events)
+    queue, message = history_message(repaired)
+    await parts.broker.send(queue, message)
+
+
+async def _unfinished(history: History) -> AsyncIterator[TaskRecord]:
+    after: str | None = None
+    while records := await history.unfinished(after=after, limit=PAGE):
+        for record in records:
+            yield record
+        after = records[-1].id
+
+
+async def _republish(broker: Broker, record: TaskRecord) -> None:
+    await broker.send(record.queue, Envelope(record.queue, (message_of(record),)).message())
+
+
+def message_of(record: TaskRecord) -> TaskMessage:
+    """The task as it travels, from its row."""
+    return TaskMessage(
+        id=record.id,
+        type=record.type,
+        handlers=tuple(record.handlers),
+        payload=record.payload or {},
+        created_at=record.created_at,
+        name=record.name,
+        attempt=record.attempt,
+        retry_of=record.retry_of,
+        idempotency_key=record.idempotency_key,
+    )
