@@ -61,8 +61,9 @@ class Runtime:
     async def start(self) -> None:
         """Begin to consume. The recorder first: confirms may wait for it."""
         threads = self._limits.concurrency * max(1, len(self._queues))
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="handler")
-        asyncio.get_running_loop().set_default_executor(self._threads)
+        asyncio.get_running_loop().set_default_executor(
+            ThreadPoolExecutor(threads, thread_name_prefix="handler")
+        )
         self._watchdog.start()
         if self._recorder is not None:
             await self._recorder.start()
@@ -97,7 +98,6 @@ class Runtime:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reporter
         self._watchdog.stop()
-        self._threads.shutdown(wait=False, cancel_futures=True)
         log.info("worker_stopped", done=self._done)
 
     def _receive(self, delivery: Delivery) -> None:

@@ -1,0 +1,105 @@
+"""The export handler: the data as a file in the exports store, streamed there piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import unicodedata
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from stepline.authoring import Context, RetryPolicy, handler
+from stepline.contract import ChainItem, ExportConfig
+from stepline.errors import Reject, Retry
+
+from handlers.exporters.csv_format import to_csv
+from handlers.exporters.shape import shaped
+from handlers.exporters.text import to_json, to_txt, to_yaml
+from handlers.exporters.xlsx_format import to_xlsx
+from handlers.exporters.xml_format import to_xml
+from handlers.report import StepError, StepReport, current_payload
+
+Exporter = Callable[[list[Any], bool], Iterator[bytes]]
+
+EXPORTERS: dict[str, Exporter] = {
+    "json": to_json,
+    "csv": to_csv,
+    "xml": to_xml,
+    "yaml": to_yaml,
+    "txt": to_txt,
+    "xlsx": to_xlsx,
+}
+PIECE = 256 * 1024
+"""Bytes made at a time, in a thread, while the event loop goes on."""
+
+NOT_IN_NAMES = re.compile(r"[^\w\-]+")
+
+
+@handler(retry=RetryPolicy(attempts=5, base=1.0, cap=60.0))
+async def export(ctx: Context, item: ChainItem) -> dict[str, Any]:
+    """Write the payload in the format that is asked for, JSON by default."""
+    data = item.data
+    config = data.export_config or ExportConfig()
+    wanted = config.format or data.export_format or "json"
+    payload = current_payload(ctx, item)
+    single = not isinstance(payload, list)
+    name = export_name(ctx.idempotency_key, config.filename, wanted)
+    try:
+        records = await asyncio.to_thread(_shape_all, [payload] if single else payload, config)
+        pieces = in_pieces(EXPORTERS[wanted](records, single))
+        stored = await ctx.exports.write(name, pieces)
+    except Retry:
+        raise
+    except (Reject, TypeError, ValueError, OverflowError) as error:
+        code = error.code if isinstance(error, Reject) else "export_failed"
+        report = StepReport(
+            message=f"The {wanted} export failed.",
+            status="failed",
+            errors=[StepError(error=str(error))],
+        )
+        raise Reject(f"export as {wanted}: {error}", code=code, output=report.dump()) from error
+    result = {
+        "format": wanted,
+        "filename": stored.name,
+        "location": stored.location,
+        "size_bytes": stored.size_bytes,
+        "record_count": len(records),
+        "sha256": stored.sha256,
+        "exported_at": datetime.now(UTC),
+        "download": f"/exports/{stored.name}",
+    }
+    count = len(records)
+    message = f"Exported {count} record{'' if count == 1 else 's'} as {wanted}."
+    return StepReport(message=message, result=result).dump()
+
+
+def _shape_all(records: list[Any], config: ExportConfig) -> list[dict[str, Any]]:
+    return [shaped(record, config) for record in records]
+
+
+def export_name(idempotency_key: str, filename: str | None, extension: str) -> str:
+    """The same step always writes the same file; two steps never do. A name that the user gave is
+    kept as far as file names allow."""
+    stem = unicodedata.normalize("NFC", filename or "export")
+    stem = stem.removesuffix(f".{extension}")
+    stem = NOT_IN_NAMES.sub("-", stem).strip("-_")[:80] or "export"
+    return f"{stem}-{sha256(idempotency_key.encode()).hexdigest()[:12]}.{extension}"
+
+
+async def in_pieces(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks in pieces of some `PIECE` bytes, each made in a thread."""
+    while piece := await asyncio.to_thread(_next_piece, chunks):
+        yield piece
+
+
+def _next_piece(chunks: Iterator[bytes]) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= PIECE:
+            break
+    return b"".join(parts)

@@ -1,0 +1,1 @@
+"""One file a format: records in, bytes out, piece by piece."""

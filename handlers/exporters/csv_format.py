@@ -1,0 +1,42 @@
+"""CSV: a header of all fields, UTF-8 without a mark, safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from handlers.exporters.shape import columns
+from handlers.exporters.text import plain
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+ROWS_A_PIECE = 500
+
+
+def to_csv(records: list[Any], single: bool) -> Iterator[bytes]:
+    """One row a record. A missing field is empty, null is `null`, nested values are JSON; a text
+    that a spreadsheet would take for a formula gets a leading apostrophe."""
+    del single
+    names = columns(records)
+    yield _rows([[guarded(name) for name in names]] if names else [])
+    for start in range(0, len(records), ROWS_A_PIECE):
+        piece = records[start : start + ROWS_A_PIECE]
+        yield _rows([[_cell(record, name) for name in names] for record in piece])
+
+
+def _cell(record: dict[str, Any], name: str) -> str:
+    if name not in record:
+        return ""
+    value = record[name]
+    return guarded(value) if isinstance(value, str) else plain(value)
+
+
+def guarded(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _rows(rows: list[list[str]]) -> bytes:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, quoting=csv.QUOTE_MINIMAL).writerows(rows)
+    return buffer.getvalue().encode()

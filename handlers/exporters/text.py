@@ -1,0 +1,68 @@
+"""JSON, YAML and plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import yaml
+
+from handlers.exporters.shape import Record
+
+
+def to_json(records: list[Any], single: bool) -> Iterator[bytes]:
+    """An object for one object, an array for a list."""
+    if single:
+        yield orjson.dumps(records[0], option=orjson.OPT_INDENT_2) + b"\n"
+        return
+    yield b"["
+    for place, record in enumerate(records):
+        yield (b",\n" if place else b"\n") + orjson.dumps(record)
+    yield b"\n]\n"
+
+
+def to_yaml(records: list[Any], single: bool) -> Iterator[bytes]:
+    """A mapping for one object, a sequence of mappings for a list."""
+    if single or not records:
+        yield _yaml(records[0] if single else [])
+        return
+    for record in records:
+        yield _yaml([record])
+
+
+def _yaml(value: Any) -> bytes:
+    text: str = yaml.dump(
+        value,
+        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+        allow_unicode=True,
+        sort_keys=False,
+        width=10_000,
+    )
+    return text.encode()
+
+
+def to_txt(records: list[Any], single: bool) -> Iterator[bytes]:
+    """`field: value` lines, records apart by an empty line; what is no text stands as JSON."""
+    del single
+    for place, record in enumerate(records):
+        yield (b"\n" if place else b"") + "".join(_lines(record)).encode()
+
+
+def _lines(record: Record) -> Iterator[str]:
+    for name, value in record.items():
+        yield f"{one_line(name)}: {one_line(plain(value))}\n"
+
+
+def plain(value: Any) -> str:
+    """A cell's text: strings as they are, everything else as JSON."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def one_line(text: str) -> str:
+    """Line breaks and backslashes escaped, so that a line is a field."""
+    for character, escape in (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(character, escape)
+    for character in ("\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"):
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

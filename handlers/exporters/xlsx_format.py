@@ -1,0 +1,69 @@
+"""XLSX: one sheet, numbers as numbers, every text as text and never as a formula or a link."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import xlsxwriter
+from stepline.errors import Reject
+
+from handlers.exporters.shape import columns
+from handlers.exporters.text import plain
+
+MAX_ROWS = 1_048_576
+MAX_COLUMNS = 16_384
+MAX_TEXT = 32_767
+EXACT_INTEGER = 2**53
+PIECE = 256 * 1024
+
+
+def to_xlsx(records: list[Any], single: bool) -> Iterator[bytes]:
+    """A header row, then one row a record; nested values and numbers that a sheet cannot hold
+    exactly are text."""
+    del single
+    names = columns(records)
+    if len(records) + 1 > MAX_ROWS or len(names) > MAX_COLUMNS:
+        raise Reject(
+            f"a sheet holds {MAX_ROWS - 1:,} records of {MAX_COLUMNS:,} fields, not "
+            f"{len(records):,} of {len(names):,}",
+            code="export_too_large",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "export.xlsx"
+        _write(path, names, records, folder)
+        with path.open("rb") as file:
+            while piece := file.read(PIECE):
+                yield piece
+
+
+def _write(path: Path, names: list[str], records: list[Any], folder: str) -> None:
+    workbook = xlsxwriter.Workbook(
+        str(path), {"constant_memory": True, "tmpdir": folder, "in_memory": False}
+    )
+    sheet = workbook.add_worksheet("export")
+    bold = workbook.add_format({"bold": True})
+    for place, name in enumerate(names):
+        sheet.write_string(0, place, name[:MAX_TEXT], bold)
+    for row, record in enumerate(records, start=1):
+        for place, name in enumerate(names):
+            if name in record:
+                _cell(sheet, row, place, record[name])
+    workbook.close()
+
+
+def _cell(sheet: Any, row: int, place: int, value: Any) -> None:
+    if isinstance(value, bool):
+        sheet.write_boolean(row, place, value)
+    elif isinstance(value, float) or (isinstance(value, int) and abs(value) <= EXACT_INTEGER):
+        sheet.write_number(row, place, value)
+    else:
+        text = plain(value)
+        if len(text) > MAX_TEXT:
+            raise Reject(
+                f"a cell of a sheet holds {MAX_TEXT:,} characters, not {len(text):,}",
+                code="export_too_large",
+            )
+        sheet.write_string(row, place, text)
