@@ -43,7 +43,11 @@ PERSON = String(254, collation="NOCASE").with_variant(
 )
 ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
 
-MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+MYSQL: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
 
 
 class TaskRow(SQLModel, table=True):

@@ -1,0 +1,195 @@
+"""RabbitMQ with its management UI, a name service of its own, and everything on loopback."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from infra.services.base import (
+    HOST,
+    STOP_TIMEOUT,
+    Service,
+    ServiceFailed,
+    find_program,
+    free_port,
+)
+
+USER = PASSWORD = "guest"  # noqa: S105  (RabbitMQ's own, which it admits from loopback only)
+SCRIPTS = Path("/usr/lib/rabbitmq/bin")
+"""Debian's wrappers in /usr/sbin change the user and drop the environment: these do not."""
+
+
+class RabbitMQ(Service):
+    """A private node. Its epmd is its own too, and ends with it."""
+
+    name = "RabbitMQ"
+    package = "rabbitmq-server"
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        management_port: int | None = None,
+        extra: Sequence[str] = (),
+    ) -> None:
+        super().__init__(folder)
+        self.port = port or free_port()
+        self.management_port = management_port or free_port()
+        self._epmd_port = free_port()
+        self._dist_port = free_port()
+        self._extra = tuple(extra)
+        self._epmd: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return amqp_url(self.port)
+
+    @property
+    def management_url(self) -> str:
+        return f"http://{HOST}:{self.management_port}"
+
+    @property
+    def node(self) -> str:
+        return f"stepline-{self.port}@localhost"
+
+    def version(self) -> str:
+        return str(self.management("GET", "/api/overview")["rabbitmq_version"])
+
+    def management(self, method: str, path: str, body: Any = None) -> Any:
+        """One call of the management API; its JSON answer, or None."""
+        return management(self.management_port, method, path, body)
+
+    def ctl(self, *arguments: str) -> str:
+        """`rabbitmqctl` against this node. Raises `ServiceFailed`."""
+        done = subprocess.run(  # noqa: S603
+            [_script("rabbitmqctl"), "--node", self.node, *arguments],
+            env=self._full_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ServiceFailed(f"rabbitmqctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def _prepare(self) -> None:
+        self._write("enabled_plugins", "[rabbitmq_management].\n")
+        self._write(
+            "rabbitmq.conf",
+            "\n".join(
+                [
+                    f"listeners.tcp.1 = {HOST}:{self.port}",
+                    f"management.tcp.ip = {HOST}",
+                    f"management.tcp.port = {self.management_port}",
+                    "log.console = true",
+                    "log.console.level = warning",
+                    "disk_free_limit.absolute = 50MB",
+                    *self._extra,
+                    "",
+                ]
+            ),
+        )
+        self._write("advanced.config", "[].\n")
+        if self._epmd is None or self._epmd.poll() is not None:
+            self._epmd = subprocess.Popen(  # noqa: S603
+                [
+                    find_program("epmd", "erlang-base"),
+                    "-address",
+                    HOST,
+                    "-port",
+                    str(self._epmd_port),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def _write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def _command(self) -> Sequence[str]:
+        return [_script("rabbitmq-server")]
+
+    def _environment(self) -> Mapping[str, str]:
+        return {
+            "HOME": str(self.folder),
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": HOST,
+            "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_BASE": str(self.folder),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_PID_FILE": str(self.folder / "rabbitmq.pid"),
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(self.folder / "advanced.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+        }
+
+    def _full_environment(self) -> dict[str, str]:
+        return os.environ | dict(self._environment())
+
+    def _answers(self) -> bool:
+        return answers(self.management_port) and speaks_amqp(self.port)
+
+    def _after_stop(self) -> None:
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd.wait(STOP_TIMEOUT)
+            self._epmd = None
+
+
+def _script(name: str) -> str:
+    direct = SCRIPTS / name
+    return str(direct) if direct.exists() else find_program(name, RabbitMQ.package)
+
+
+def amqp_url(port: int, vhost: str = "%2F") -> str:
+    return f"amqp://{USER}:{PASSWORD}@{HOST}:{port}/{vhost}"
+
+
+def management(port: int, method: str, path: str, body: Any = None) -> Any:
+    """Call a management API as guest."""
+    request = urllib.request.Request(
+        f"http://{HOST}:{port}{path}",
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={
+            "Content-Type": "application/json",
+            "Authorization": "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(),
+        },
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+def answers(management_port: int) -> bool:
+    """Does a management API let guest in, with a node that runs?"""
+    try:
+        nodes = management(management_port, "GET", "/api/nodes")
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+    return bool(nodes) and all(node.get("running") for node in nodes)
+
+
+def speaks_amqp(port: int) -> bool:
+    """Does the port answer an AMQP greeting?"""
+    try:
+        with socket.create_connection((HOST, port), timeout=1.0) as connection:
+            connection.sendall(b"AMQP\x00\x00\x09\x01")
+            return re.match(rb"\x01\x00\x00", connection.recv(8)) is not None
+    except OSError:
+        return False

@@ -1,0 +1,63 @@
+"""Redis as production runs it: append-only file, no eviction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import redis
+
+from infra.services.base import HOST, Service, find_program, free_port, output_of
+
+
+class Redis(Service):
+    """A private Redis on loopback."""
+
+    name = "Redis"
+    package = "redis-server"
+
+    def __init__(self, folder: Path, port: int | None = None, extra: Sequence[str] = ()) -> None:
+        super().__init__(folder)
+        self.port = port or free_port()
+        self._extra = tuple(extra)
+
+    @property
+    def url(self) -> str:
+        return f"redis://{HOST}:{self.port}/0"
+
+    def version(self) -> str:
+        text = output_of(find_program("redis-server", self.package), "--version")
+        match = re.search(r"v=(\S+)", text)
+        return match.group(1) if match else "?"
+
+    def _prepare(self) -> None:
+        return None
+
+    def _command(self) -> Sequence[str]:
+        settings = {
+            "port": str(self.port),
+            "bind": HOST,
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+        }
+        options = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        return [find_program("redis-server", self.package), *options, *self._extra]
+
+    def _answers(self) -> bool:
+        return answers(self.port)
+
+
+def answers(port: int) -> bool:
+    """Is a Redis there that takes commands without a password?"""
+    client = redis.Redis(host=HOST, port=port, socket_timeout=1.0, socket_connect_timeout=1.0)
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()

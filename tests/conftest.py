@@ -1,0 +1,121 @@
+"""Private services on free ports, started when the first test asks and stopped at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+
+from infra.services.base import Service, ServiceMissing, find_program
+from infra.services.mariadb import MariaDB
+from infra.services.rabbitmq import RabbitMQ
+from infra.services.rabbitmq import amqp_url as url_of_vhost
+from infra.services.redis import Redis
+
+REQUIRED = os.environ.get("STEPLINE_REQUIRE_SERVICES") == "1"
+FIXTURES = {
+    "rabbitmq",
+    "redis_server",
+    "mariadb_server",
+    "amqp_url",
+    "redis_url",
+    "mysql_database",
+}
+PROGRAMS = {
+    "RabbitMQ": ("rabbitmq-server", "rabbitmq-server"),
+    "Redis": ("redis-server", "redis-server"),
+    "MariaDB": ("mariadbd", "mariadb-server"),
+}
+
+left_out: set[str] = set()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in [name for name in os.environ if name.startswith("STEPLINE_")]:
+        if name != "STEPLINE_REQUIRE_SERVICES":  # a developer's own settings are not the tests'
+            del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.services)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if left_out:
+        terminalreporter.write_line(
+            f"left out what needs {', '.join(sorted(left_out))}: not installed here"
+        )
+
+
+@pytest.fixture(scope="session")
+def services_folder() -> Iterator[Path]:
+    """Not pytest's own folder: the path to a socket has to be short."""
+    folder = Path(tempfile.mkdtemp(prefix="sl-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def started(name: str, make: Callable[[], Service]) -> Iterator[Service]:
+    program, package = PROGRAMS[name]
+    try:
+        find_program(program, package)
+    except ServiceMissing as missing:
+        if REQUIRED:
+            pytest.fail(f"STEPLINE_REQUIRE_SERVICES=1, but {missing}")
+        left_out.add(name)
+        pytest.skip(str(missing))
+    service = make()
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(services_folder: Path) -> Iterator[Service]:
+    yield from started("RabbitMQ", lambda: RabbitMQ(services_folder / "rabbitmq"))
+
+
+@pytest.fixture(scope="session")
+def redis_server(services_folder: Path) -> Iterator[Service]:
+    yield from started("Redis", lambda: Redis(services_folder / "redis"))
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(services_folder: Path) -> Iterator[Service]:
+    yield from started("MariaDB", lambda: MariaDB(services_folder / "mariadb"))
+
+
+@pytest.fixture
+def amqp_url(rabbitmq: RabbitMQ) -> Iterator[str]:
+    """A virtual host of the test's own."""
+    vhost = uuid4().hex[:12]
+    rabbitmq.management("PUT", f"/api/vhosts/{vhost}", {})
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    rabbitmq.management("PUT", f"/api/permissions/{vhost}/guest", everything)
+    yield url_of_vhost(rabbitmq.port, vhost)
+    rabbitmq.management("DELETE", f"/api/vhosts/{vhost}")
+
+
+@pytest.fixture
+def redis_url(redis_server: Redis) -> str:
+    """An empty Redis."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def mysql_database(mariadb_server: MariaDB) -> Iterator[str]:
+    """The URL of an empty database of the test's own."""
+    name = f"t{uuid4().hex[:12]}"
+    mariadb_server.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+    yield mariadb_server.url_of(name)
+    mariadb_server.execute(f"DROP DATABASE `{name}`")
