@@ -106,9 +106,9 @@ def amqp_url(rabbitmq: RabbitMQ) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(redis_server: Redis) -> str:
-    """An empty Redis."""
+    """An empty Redis database."""
     with redis.Redis.from_url(redis_server.url) as client:
-        client.flushall()
+        client.flushdb()
     return redis_server.url
 
 

@@ -445,7 +445,7 @@ async def test_a_flush_of_redis_loses_no_running_task(stack_of: StackOf) -> None
     task_id = await stack.submit("survivor")
     await begun.wait()
 
-    await stack.resources.state._client.flushall()
+    await stack.resources.state._client.flushdb()
     release.set()
 
     record = await stack.recorded(task_id)
@@ -466,7 +466,7 @@ async def test_an_ended_task_is_not_run_again_when_redis_has_forgotten_it(
     envelope = stack.draft("counted")
     await stack.submitter.submit(envelope)
     await stack.recorded(envelope.tasks[0].id)
-    await stack.resources.state._client.flushall()
+    await stack.resources.state._client.flushdb()
 
     await stack.resources.broker.send(envelope.queue, envelope.message())
     probe = await stack.submit("counted")

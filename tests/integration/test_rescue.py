@@ -52,17 +52,28 @@ async def test_a_task_whose_message_is_lost_is_brought_back(stack_of: StackOf) -
 
 
 async def test_a_waiting_backlog_is_left_alone(stack_of: StackOf) -> None:
-    stack = await stack_of(a_type("work", work))
+    stack = await stack_of(a_type("work", work), worker_queues=(HISTORY_QUEUE,))
     await stack.worker()
-    worker_queue = stack.resources.broker
-    await sweep(stack.resources, ["quick_tasks", "long_tasks"])
-    await wait_for(lambda: passed(stack))
+    waiting = [await stack.submit("work") for _ in range(20)]
+    for task_id in waiting:
+        await wait_for(lambda task_id=task_id: stack.resources.history.get(task_id))
+    await sweep(stack.resources, ["quick_tasks"])
+    await wait_for(lambda: history_passed(stack))
 
-    # nobody consumes long_tasks to the barrier's end in time: a backlog is before it
-    rescued = await sweep(stack.resources, ["quick_tasks", "a_queue_with_a_backlog"])
+    rescued = await sweep(stack.resources, ["quick_tasks"])
 
     assert rescued == 0
-    assert await worker_queue.depth("quick_tasks") == 0
+    depth = stack.resources.broker.depth
+    await wait_for(lambda: _is(depth("quick_tasks"), 21))  # the tasks, and the barrier after them
+
+
+async def history_passed(stack: EngineStack) -> bool:
+    barrier = await stack.resources.barriers.current()
+    return barrier is not None and HISTORY_QUEUE in barrier.passed
+
+
+async def _is(depth: Any, expected: int) -> bool:
+    return bool(await depth == expected)
 
 
 async def test_what_ended_without_history_hearing_of_it_is_recorded_not_run(
