@@ -20,6 +20,7 @@ def main() -> int:
     try:
         settings = load_settings()
         settings.require_shared("./task api")
+        settings.require_safe_address()
         configure_logging(settings)
         try:
             bound = listen(settings.api_host, settings.api_port)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 from stepline.contract import Accepted, Status
 
+from api.deps import IdempotencyDep, ResourcesDep, SubmitterDep
 from api.errors import RETRY_AFTER
+from api.idempotency import Idempotency, parse_key
 from api.prefer import Preference, parse_prefer
 from api.streaming import HEADERS as STREAM_HEADERS
 from api.streaming import event_stream
@@ -18,65 +21,101 @@ from api.submission import Submitter
 from api.views import MESSAGES, find, links, task_error
 from infra.codec import dumps
 from infra.envelope import Envelope
+from infra.history.base import TaskRecord
 from infra.resources import Resources
 from infra.state.hub import Watcher
 from infra.state.models import FIRST, TaskState
 
 EVENT_STREAM = "text/event-stream"
 
+Ended = TaskState | TaskRecord
 
-async def accept(
-    request: Request,
-    resources: Resources,
-    submitter: Submitter,
-    envelope: Envelope,
-    *,
-    default_wait: float = 0.0,
-    estimated_duration: int | None = None,
-) -> Response:
-    """Submit, and answer as the client prefers."""
-    preference = parse_prefer(request.headers.getlist("prefer"), default_wait)
-    task_id = envelope.tasks[0].id
-    if EVENT_STREAM in request.headers.get("accept", ""):
-        await submitter.submit(envelope)
+
+class Acceptance:
+    """One submission's way from its payload to its answer, as the client's headers want it."""
+
+    def __init__(
+        self,
+        request: Request,
+        resources: Resources,
+        submitter: Submitter,
+        idempotency: Idempotency,
+        key: str | None,
+    ) -> None:
+        self._request = request
+        self._resources = resources
+        self._submitter = submitter
+        self._idempotency = idempotency
+        self._key = key
+
+    async def __call__(
+        self,
+        task_type: str,
+        payload: BaseModel,
+        *,
+        default_wait: float = 0.0,
+        estimated_duration: int | None = None,
+    ) -> Response:
+        """Submit, and answer."""
+        envelope = self._submitter.draft(task_type, payload)
+        prefer = parse_prefer(self._request.headers.getlist("prefer"), default_wait)
+        streaming = EVENT_STREAM in self._request.headers.get("accept", "")
+        replayed, ended = False, None
+        async with AsyncExitStack() as stack:
+            watcher: Watcher | None = None
+            wait = 0.0 if streaming else prefer.wait
+            if wait and self._key is None:
+                watcher = await stack.enter_async_context(self._watch(envelope))
+            if self._key is None:
+                await self._submitter.submit(envelope)
+            else:
+                envelope, replayed = await self._idempotency.submit(self._key, envelope)
+                if wait:
+                    watcher = await stack.enter_async_context(self._watch(envelope))
+            if watcher is not None:
+                ended = await self._ended(envelope, watcher, wait, look_first=self._key is not None)
+        headers = {"Idempotent-Replayed": "true"} if replayed else {}
+        if streaming:
+            return self._stream(envelope, headers)
+        return _answer(envelope, ended, prefer, estimated_duration, headers)
+
+    def _watch(self, envelope: Envelope) -> Any:
+        return self._resources.hub.watch(envelope.tasks[0].id)
+
+    def _stream(self, envelope: Envelope, headers: dict[str, str]) -> Response:
+        task_id = envelope.tasks[0].id
         return StreamingResponse(
-            event_stream(resources, task_id, FIRST),
+            event_stream(self._resources, task_id, FIRST),
             media_type=EVENT_STREAM,
-            headers=STREAM_HEADERS | {"Location": links(task_id).status},
+            headers=STREAM_HEADERS | {"Location": links(task_id).status} | headers,
         )
-    async with AsyncExitStack() as stack:
-        watcher = None
-        if preference.wait:
-            watcher = await stack.enter_async_context(resources.hub.watch(task_id))
-        await submitter.submit(envelope)
-        ended = await _wait(resources, task_id, watcher, preference.wait) if watcher else None
-    return _answer(envelope, ended, preference, estimated_duration)
 
-
-async def _wait(
-    resources: Resources, task_id: str, watcher: Watcher, seconds: float
-) -> TaskState | None:
-    """The task once it has ended; None if it has not within `seconds`."""
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                live = await watcher.next()
-                if live is not None and not live.event.terminal:
-                    continue
-                task = await find(resources, task_id)
-                if isinstance(task, TaskState) and task.status.ended:
-                    return task
-                if watcher.closed:
-                    return None
-    except TimeoutError:
-        return None
+    async def _ended(
+        self, envelope: Envelope, watcher: Watcher, seconds: float, *, look_first: bool
+    ) -> Ended | None:
+        """The task once it has ended; None if it has not within `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                look = look_first
+                while True:
+                    if look:
+                        task = await find(self._resources, envelope.tasks[0].id)
+                        if task is not None and task.status.ended:
+                            return task
+                    if watcher.closed:
+                        return None
+                    live = await watcher.next()
+                    look = live is None or live.event.terminal
+        except TimeoutError:
+            return None
 
 
 def _answer(
     envelope: Envelope,
-    ended: TaskState | None,
+    ended: Ended | None,
     preference: Preference,
     estimated_duration: int | None,
+    headers: dict[str, str],
 ) -> Response:
     (task,) = envelope.tasks
     status = ended.status if ended else Status.PENDING
@@ -92,7 +131,7 @@ def _answer(
         result=ended.result if ended else None,
         error=task_error(ended.error) if ended and status is not Status.SUCCESS else None,
     )
-    headers: dict[str, str] = {"Location": body.links.status}
+    headers = headers | {"Location": body.links.status}
     if preference.applied:
         headers["Preference-Applied"] = preference.applied
     if ended is None:
@@ -104,3 +143,25 @@ def _answer(
         media_type="application/json",
         headers=headers,
     )
+
+
+def _acceptance(
+    *,
+    request: Request,
+    resources: ResourcesDep,
+    submitter: SubmitterDep,
+    idempotency: IdempotencyDep,
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="The same key and body always give the same task, for 24 hours."),
+    ] = None,
+    prefer: Annotated[  # read from the request: it may come several times
+        str | None, Header(description="`wait=N` (seconds, at most 30) or `respond-async`.")
+    ] = None,
+) -> Acceptance:
+    del prefer
+    key = parse_key(idempotency_key)
+    return Acceptance(request, resources, submitter, idempotency, key)
+
+
+AcceptanceDep = Annotated[Acceptance, Depends(_acceptance)]

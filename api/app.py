@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from api import docs, errors
-from api.middleware import RequestLog
+from api.idempotency import Idempotency
+from api.keys import RequireKey, parse_keys
+from api.middleware import CheckHost, RequestLog
 from api.routes import chain, demo, events, exports, submit, system, tasks, users
 from api.submission import Submitter
 from handlers.builtin import builtin_registry
 from handlers.registry import Registry
 from infra.resources import Resources, open_resources
 from infra.settings import Settings
+from infra.state.idempotency import IdempotencyKeys
 from infra.version import version
 
 DESCRIPTION = """
@@ -37,7 +41,12 @@ TAGS = [
 ]
 
 
-def create_app(registry: Registry, opening: AbstractAsyncContextManager[Resources]) -> FastAPI:
+EXPOSED = ["Location", "Retry-After", "Preference-Applied", "Idempotent-Replayed", "X-Request-ID"]
+
+
+def create_app(
+    settings: Settings, registry: Registry, opening: AbstractAsyncContextManager[Resources]
+) -> FastAPI:
     """An app that opens its resources at start and closes them at the end."""
 
     @asynccontextmanager
@@ -45,11 +54,14 @@ def create_app(registry: Registry, opening: AbstractAsyncContextManager[Resource
         async with opening as resources:
             app.state.resources = resources
             app.state.registry = registry
-            app.state.submitter = Submitter(
-                resources.broker, resources.state, registry, resources.settings.routes
+            app.state.submitter = submitter = Submitter(
+                resources.broker, resources.state, registry, settings.routes
+            )
+            app.state.idempotency = Idempotency(
+                submitter, IdempotencyKeys(resources.state), resources.history
             )
             yield
-            await app.state.submitter.close()
+            await submitter.close()
 
     app = FastAPI(
         title="Stepline",
@@ -64,12 +76,28 @@ def create_app(registry: Registry, opening: AbstractAsyncContextManager[Resource
     docs.install(app)
     for routes in (system, submit, chain, demo, tasks, events, exports, users):
         app.include_router(routes.router)
-    app.add_middleware(RequestLog)
+    _add_middleware(app, settings)
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """From the inside out: what is added last sees a request first."""
+    if settings.api_keys:
+        app.add_middleware(RequireKey, keys=parse_keys(settings.api_keys))
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+    app.add_middleware(CheckHost, hosts=settings.served_hosts)
+    app.add_middleware(RequestLog)
 
 
 def api_app(settings: Settings) -> FastAPI:
     """The API as a process of its own."""
     registry = builtin_registry()
     queues = registry.queues(settings.routes)
-    return create_app(registry, open_resources(settings, kind="api", queues=queues))
+    return create_app(settings, registry, open_resources(settings, kind="api", queues=queues))

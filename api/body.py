@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope
 
-from api.errors import ProblemError
-from infra.codec import JSONDecodeError, loads
+from infra.codec import loads
+
+MAX_DEPTH = 100
 
 
 class StrictRequest(Request):
@@ -33,21 +33,26 @@ class StrictRequest(Request):
         return message
 
     async def json(self) -> Any:
-        body = await self.body()
-        try:
-            return loads(body)
-        except JSONDecodeError as error:
-            raise RequestValidationError(
-                [
-                    {
-                        "type": "json_invalid",
-                        "loc": ("body", error.pos),
-                        "msg": "JSON decode error",
-                        "input": {},
-                        "ctx": {"error": error.msg},
-                    }
-                ]
-            ) from error
+        value = loads(await self.body())
+        if nests_deeper_than(MAX_DEPTH, value):
+            raise HTTPException(400, f"The body nests deeper than {MAX_DEPTH} levels.")
+        return value
+
+
+def nests_deeper_than(depth: int, value: Any) -> bool:
+    """Level by level, without recursion."""
+    level = [value]
+    for _ in range(depth):
+        level = [
+            item
+            for parent in level
+            if isinstance(parent, dict | list)
+            for item in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 class StrictRoute(APIRoute):
@@ -66,5 +71,8 @@ class StrictRoute(APIRoute):
         return handle
 
 
-def too_large(limit: int) -> ProblemError:
-    return ProblemError(413, "body_too_large", f"A body may have at most {limit} bytes.")
+def too_large(limit: int) -> HTTPException:
+    """An HTTPException: it passes through FastAPI's own reading of the body."""
+    detail = f"A body may have at most {limit} bytes."
+    # hang up after the answer: what the client still sends need not be read
+    return HTTPException(413, detail, headers={"Connection": "close"})

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.idempotency import Idempotency
 from api.submission import Submitter
 from handlers.registry import Registry
 from infra.resources import Resources
@@ -26,6 +27,12 @@ def _submitter(request: Request) -> Submitter:
     return submitter
 
 
+def _idempotency(request: Request) -> Idempotency:
+    idempotency: Idempotency = request.app.state.idempotency
+    return idempotency
+
+
+IdempotencyDep = Annotated[Idempotency, Depends(_idempotency)]
 ResourcesDep = Annotated[Resources, Depends(_resources)]
 RegistryDep = Annotated[Registry, Depends(_registry)]
 SubmitterDep = Annotated[Submitter, Depends(_submitter)]

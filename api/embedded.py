@@ -45,7 +45,7 @@ def embedded_app(settings: Settings) -> FastAPI:
                 log.info("rescued", tasks=rescued)
             yield resources
 
-    return create_app(registry, opening())
+    return create_app(settings, registry, opening())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ async def serving(settings: Settings) -> AsyncIterator[Stack]:
 
 
 def _listen(settings: Settings) -> socket.socket:
+    settings.require_safe_address()
     try:
         return listen(settings.api_host, settings.api_port)
     except OSError as error:

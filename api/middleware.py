@@ -7,12 +7,44 @@ import time
 from uuid import uuid4
 
 import structlog
+from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import ProblemError, render
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = structlog.get_logger("api.access")
+
+
+class CheckHost:
+    """Refuses a `Host` that is not ours: a page elsewhere may have pointed its name at us."""
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "*" not in self._hosts:
+            given = Headers(scope=scope).get("host", "")
+            if host_name(given) not in self._hosts:
+                refusal = ProblemError(
+                    400,
+                    "bad_host",
+                    "This Host is not served here; STEPLINE_ALLOWED_HOSTS admits others.",
+                )
+                await render(Request(scope), refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def host_name(header: str) -> str:
+    """The host without its port, an IPv6 address without its brackets."""
+    header = header.strip().lower()
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0]
 
 
 class RequestLog:

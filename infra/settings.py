@@ -19,6 +19,9 @@ from stepline.errors import SteplineError
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
+COMMA_LISTS = ("api_keys", "allowed_hosts", "cors_origins", "fetch_allow", "worker_queues")
+
+
 class SettingsError(SteplineError):
     """A setting is wrong or two contradict each other; the message says which, and the mend."""
 
@@ -60,7 +63,14 @@ class Settings(BaseSettings):
         "", description="how workers reach the API; empty: http://<api_host>:<api_port>"
     )
     api_keys: CommaList = Field(
-        (), description="keys that may call the API, by comma; none: loopback only"
+        (),
+        description="name:sha256[:YYYY-MM-DD] of each key that may call the API, by comma "
+        "(./task key makes one); empty: no key is asked, and only loopback is served",
+    )
+    allowed_hosts: CommaList = Field(
+        (),
+        description="Host headers to admit, by comma; empty: loopback names and that of api_url, "
+        "or any where keys are asked",
     )
     cors_origins: CommaList = Field((), description="browser origins to admit, by comma")
     max_body_bytes: int = Field(10_000_000, ge=1_000, description="largest request body, bytes")
@@ -101,7 +111,9 @@ class Settings(BaseSettings):
         "auto", description="auto: pretty on a terminal, JSON otherwise"
     )
 
-    @field_validator("api_keys", "cors_origins", "fetch_allow", "worker_queues", mode="before")
+    @field_validator(
+        "api_keys", "allowed_hosts", "cors_origins", "fetch_allow", "worker_queues", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -220,6 +232,24 @@ class Settings(BaseSettings):
     def prefetch(self) -> int:
         return self.worker_prefetch or self.worker_concurrency
 
+    def require_safe_address(self) -> None:
+        """Refuse to serve other machines without asking for keys."""
+        if not self.api_keys and self.api_host not in LOOPBACK:
+            raise SettingsError(
+                f"STEPLINE_API_HOST={self.api_host} serves other machines, but nobody would be "
+                "asked for a key: make one with `./task key -- NAME` and set STEPLINE_API_KEYS, or "
+                "bind to 127.0.0.1"
+            )
+
+    @property
+    def served_hosts(self) -> tuple[str, ...]:
+        """Host headers to admit (without ports); `*` is any."""
+        if self.allowed_hosts:
+            return self.allowed_hosts
+        if self.api_keys:
+            return ("*",)
+        return (*LOOPBACK, urlsplit(self.resolved_api_url).hostname or "localhost")
+
     def require_shared(self, process: str) -> None:
         """Refuse to run `process` on its own with parts that live inside one process only."""
         private = {"BROKER_URL", "REDIS_URL"} & self.embedded_parts
@@ -231,6 +261,8 @@ class Settings(BaseSettings):
                 "prints, or run everything in one process with `./task dev`."
             )
 
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 DEFAULT_CREDENTIALS = {("guest", "guest"), ("root", ""), ("root", None), ("admin", "admin123")}
 

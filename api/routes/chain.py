@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from stepline.contract import (
     Accepted,
     ChainBatchRequest,
@@ -11,35 +11,28 @@ from stepline.contract import (
     DynamicChainRequest,
 )
 
-from api.accept import accept
+from api.accept import AcceptanceDep
 from api.body import StrictRoute
-from api.deps import ResourcesDep, SubmitterDep
 from api.routes.submit import ANSWERS
 
 router = APIRouter(prefix="/chain", tags=["chain"], route_class=StrictRoute)
 
 
 @router.post("/process", status_code=202, response_model=Accepted, responses=ANSWERS)
-async def process(
-    body: ChainRequest, request: Request, resources: ResourcesDep, submitter: SubmitterDep
-) -> Response:
+async def process(body: ChainRequest, accept: AcceptanceDep) -> Response:
     """One request through a chain."""
-    return await accept(request, resources, submitter, submitter.draft("chain", body))
+    return await accept("chain", body)
 
 
 @router.post("/dynamic", status_code=202, response_model=Accepted, responses=ANSWERS)
-async def dynamic(
-    body: DynamicChainRequest, request: Request, resources: ResourcesDep, submitter: SubmitterDep
-) -> Response:
+async def dynamic(body: DynamicChainRequest, accept: AcceptanceDep) -> Response:
     """One request through the handlers of one's own choice, in that order."""
     fields = body.model_dump(exclude_unset=True) | {"chain_type": ChainType.DYNAMIC}
     chain = ChainRequest.model_validate(fields)
-    return await accept(request, resources, submitter, submitter.draft("chain", chain))
+    return await accept("chain", chain)
 
 
 @router.post("/batch", status_code=202, response_model=Accepted, responses=ANSWERS)
-async def batch(
-    body: ChainBatchRequest, request: Request, resources: ResourcesDep, submitter: SubmitterDep
-) -> Response:
+async def batch(body: ChainBatchRequest, accept: AcceptanceDep) -> Response:
     """Several requests through one kind of chain, as one task; a bad one fails alone."""
-    return await accept(request, resources, submitter, submitter.draft("chain_batch", body))
+    return await accept("chain_batch", body)

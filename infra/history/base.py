@@ -143,6 +143,10 @@ class History(Protocol):
         """One task, whole but for `attempts`."""
         ...
 
+    async def by_idempotency_key(self, key: str) -> TaskRecord | None:
+        """The newest task that was submitted with this key, whole but for `attempts`."""
+        ...
+
     async def attempts(self, task_id: str) -> list[AttemptRecord]:
         """The task's attempts, in order."""
         ...

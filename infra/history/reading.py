@@ -29,6 +29,15 @@ async def get(engine: AsyncEngine, task_id: str) -> TaskRecord | None:
     return None if row is None else _record(row)
 
 
+async def by_idempotency_key(engine: AsyncEngine, key: str) -> TaskRecord | None:
+    statement = (
+        select(TASKS).where(TASKS.c.idempotency_key == key).order_by(TASKS.c.id.desc()).limit(1)
+    )
+    async with connected(engine) as connection:
+        row = (await connection.execute(statement)).mappings().first()
+    return None if row is None else _record(row)
+
+
 async def attempts(engine: AsyncEngine, task_id: str) -> list[AttemptRecord]:
     statement = select(ATTEMPTS).where(ATTEMPTS.c.task_id == task_id).order_by(ATTEMPTS.c.attempt)
     async with connected(engine) as connection:

@@ -44,6 +44,9 @@ class SQLHistory:
     async def get(self, task_id: str) -> TaskRecord | None:
         return await reading.get(self._engine, task_id)
 
+    async def by_idempotency_key(self, key: str) -> TaskRecord | None:
+        return await reading.by_idempotency_key(self._engine, key)
+
     async def attempts(self, task_id: str) -> list[AttemptRecord]:
         return await reading.attempts(self._engine, task_id)
 

@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from infra.state.redis import REDIS_ERRORS, StateUnavailable
 
 FOLDER = Path(__file__).parent / "scripts"
-NAMES = ("submit", "confirm", "claim", "write", "settle", "restore")
+NAMES = ("submit", "confirm", "claim", "write", "settle", "restore", "reserve")
 MAX_BATCH = 256
 
 Argument = str | bytes | int | float

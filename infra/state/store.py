@@ -62,10 +62,10 @@ class State:
 
     def __init__(self, connections: Connections) -> None:
         self._client: async_redis.Redis = connections.client()
-        self._scripts = ScriptRunner(self._client)
+        self.scripts = ScriptRunner(self._client)
 
     async def close(self) -> None:
-        await self._scripts.close()
+        await self.scripts.close()
         await self._client.aclose()
 
     async def ping(self) -> None:
@@ -83,7 +83,7 @@ class State:
                 "at": timestamp(task.created_at),
             }
         )
-        created = await self._scripts.run(
+        created = await self.scripts.run(
             "submit",
             [task_key(task.id), events_key(task.id)],
             [UNCONFIRMED_TTL, queued, *_flat(fields)],
@@ -92,7 +92,7 @@ class State:
 
     async def confirm(self, task_id: str) -> None:
         """The broker has it: lift the expiry."""
-        await self._scripts.run("confirm", [task_key(task_id), events_key(task_id)], [])
+        await self.scripts.run("confirm", [task_key(task_id), events_key(task_id)], [])
 
     async def claim(
         self,
@@ -113,7 +113,7 @@ class State:
         args += [task.attempt, task.failures, head, tail, started]
         if create:
             args += [1, *_flat(created_fields(queue, task))]
-        answer = await self._scripts.run(
+        answer = await self.scripts.run(
             "claim", [task_key(task.id), events_key(task.id), steps_key(task.id)], args
         )
         return _read_claim(answer, token)
@@ -136,7 +136,7 @@ class State:
         args += [len(steps or {}), *_flat(steps or {})]
         args += [len(drop), *(format_event_id(item) for item in drop)]
         keys = [task_key(task_id), events_key(task_id), steps_key(task_id)]
-        return _text(await self._scripts.run("write", keys, args))  # type: ignore[return-value]
+        return _text(await self.scripts.run("write", keys, args))  # type: ignore[return-value]
 
     async def settle(
         self,
@@ -154,7 +154,7 @@ class State:
             args += [format_event_id(event.id), event.kind, event.json]
         args += [len(steps or {}), *_flat(steps or {}), *_flat(fields)]
         keys = [task_key(task_id), events_key(task_id), steps_key(task_id)]
-        return _text(await self._scripts.run("settle", keys, args))  # type: ignore[return-value]
+        return _text(await self.scripts.run("settle", keys, args))  # type: ignore[return-value]
 
     async def restore(
         self,
@@ -175,11 +175,11 @@ class State:
         }
         args: list[Argument] = [claim.token, len(fields), *_flat(fields)]
         args += [len(steps), *_flat(steps)]
-        answer = await self._scripts.run("restore", [task_key(task.id), steps_key(task.id)], args)
+        answer = await self.scripts.run("restore", [task_key(task.id), steps_key(task.id)], args)
         return _text(answer)  # type: ignore[return-value]
 
     async def get(self, task_id: str) -> TaskState | None:
-        raw = await self._scripts.command("HGETALL", task_key(task_id))
+        raw = await self.scripts.command("HGETALL", task_key(task_id))
         return _read_task(_pairs(raw))
 
     async def get_many(self, task_ids: Sequence[str]) -> list[TaskState | None]:
