@@ -29,7 +29,7 @@ class StrictRequest(Request):
         if message["type"] == "http.request":
             self._read_so_far += len(message.get("body", b""))
             if self._read_so_far > self._limit:
-                raise too_large(self._limit)
+                raise too_large(self._limit, endless=True)
         return message
 
     async def json(self) -> Any:
@@ -71,8 +71,9 @@ class StrictRoute(APIRoute):
         return handle
 
 
-def too_large(limit: int) -> HTTPException:
-    """An HTTPException: it passes through FastAPI's own reading of the body."""
-    detail = f"A body may have at most {limit} bytes."
-    # hang up after the answer: what the client still sends need not be read
-    return HTTPException(413, detail, headers={"Connection": "close"})
+def too_large(limit: int, *, endless: bool = False) -> HTTPException:
+    """An HTTPException: it passes through FastAPI's own reading of the body. After one whose end
+    is not known the connection is closed; a declared one is read past, so that its sender gets to
+    see the answer."""
+    headers = {"Connection": "close"} if endless else None
+    return HTTPException(413, f"A body may have at most {limit} bytes.", headers=headers)
