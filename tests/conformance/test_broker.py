@@ -1,0 +1,329 @@
+"""The broker's port: RabbitMQ and its double in memory keep the same promises."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from infra.broker.base import (
+    Broker,
+    BrokerUnavailable,
+    Delivery,
+    Message,
+    PublishUnconfirmed,
+    StaleDelivery,
+    Unroutable,
+)
+from infra.broker.factory import make_broker
+from infra.broker.topology import (
+    DEAD_LETTERS_QUEUE,
+    DELIVERY_LIMIT,
+    HISTORY_QUEUE,
+    LADDER,
+    Topology,
+    rung_for,
+)
+from tests.waiting import wait_for
+
+QUEUE = "quick_tasks"
+OTHER = "long_tasks"
+
+
+class Consumer:
+    """Collects what it is handed."""
+
+    def __init__(self) -> None:
+        self.held: list[Delivery] = []
+
+    def __call__(self, delivery: Delivery) -> None:
+        self.held.append(delivery)
+
+    async def take(self, timeout: float = 10.0) -> Delivery:
+        await wait_for(lambda: self.held, timeout)
+        return self.held.pop(0)
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [delivery.message.body for delivery in self.held]
+
+
+@pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=pytest.mark.services)])
+def url(request: pytest.FixtureRequest) -> str:
+    if request.param == "memory":
+        return "memory://"
+    amqp_url: str = request.getfixturevalue("amqp_url")
+    return amqp_url
+
+
+@pytest.fixture
+async def broker(url: str) -> AsyncIterator[Broker]:
+    broker = make_broker(
+        url, publish_timeout=2.0, topology=Topology((QUEUE, OTHER)), name="conformance"
+    )
+    await broker.open()
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+async def history(broker: Broker) -> list[Message]:
+    """A history consumer that takes everything, so that nobody waits for it."""
+    seen: list[Message] = []
+    acks: set[asyncio.Task[None]] = set()
+
+    def receive(delivery: Delivery) -> None:
+        seen.append(delivery.message)
+        ack = asyncio.create_task(delivery.ack())
+        acks.add(ack)
+        ack.add_done_callback(acks.discard)
+
+    await broker.consume(HISTORY_QUEUE, receive, prefetch=100)
+    return seen
+
+
+def message(body: bytes = b"body") -> Message:
+    return Message("envelope", body, correlation_id="task-1", headers={"text": "ü", "number": 1.5})
+
+
+async def test_acceptance_reaches_the_work_queue_and_history(
+    broker: Broker, history: list[Message]
+) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=1)
+
+    await broker.accept(QUEUE, message())
+
+    delivery = await consumer.take()
+    await wait_for(lambda: history)
+    assert delivery.message == history[0] == message()
+    assert (delivery.queue, delivery.count) == (QUEUE, 0)
+
+
+async def test_an_acceptance_that_no_queue_takes_is_refused(
+    broker: Broker, history: list[Message]
+) -> None:
+    with pytest.raises(Unroutable):
+        await broker.accept("nowhere", message())
+    with pytest.raises(Unroutable):
+        await broker.send("nowhere", message())
+
+
+async def test_a_megabyte_arrives_as_it_was_sent(broker: Broker) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=1)
+    body = bytes(range(256)) * 4096
+
+    await broker.send(QUEUE, message(body))
+
+    assert (await consumer.take()).message.body == body
+
+
+async def test_messages_keep_their_order(broker: Broker) -> None:
+    consumer = Consumer()
+    for number in range(50):
+        await broker.send(QUEUE, message(b"%d" % number))
+
+    await broker.consume(QUEUE, consumer, prefetch=100)
+
+    await wait_for(lambda: len(consumer.held) == 50)
+    assert consumer.bodies == [b"%d" % number for number in range(50)]
+
+
+async def test_prefetch_bounds_what_is_outstanding(broker: Broker) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=2)
+    for number in range(5):
+        await broker.send(QUEUE, message(b"%d" % number))
+
+    await wait_for(lambda: len(consumer.held) == 2)
+    await wait_for(lambda: depth_is(broker, QUEUE, 3))
+    assert consumer.bodies == [b"0", b"1"]
+    await consumer.held[0].ack()
+    await wait_for(lambda: len(consumer.held) == 3)
+
+
+async def depth_is(broker: Broker, queue: str, depth: int) -> bool:
+    return await broker.depth(queue) == depth
+
+
+async def test_what_is_acknowledged_is_gone(broker: Broker) -> None:
+    consumer = Consumer()
+    first = await broker.consume(QUEUE, consumer, prefetch=10)
+    await broker.send(QUEUE, message(b"done"))
+    await (await consumer.take()).ack()
+    await first.close()
+
+    await broker.send(QUEUE, message(b"next"))
+    again = Consumer()
+    await broker.consume(QUEUE, again, prefetch=10)
+
+    assert (await again.take()).message.body == b"next"
+
+
+async def test_what_is_released_comes_again_and_is_counted(broker: Broker) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=1)
+    await broker.send(QUEUE, message())
+
+    for count in range(3):
+        delivery = await consumer.take()
+        assert delivery.count == count
+        await delivery.release()
+
+
+async def test_a_closed_consumer_s_messages_go_to_another(broker: Broker) -> None:
+    first, second = Consumer(), Consumer()
+    closing = await broker.consume(QUEUE, first, prefetch=10)
+    await broker.send(QUEUE, message(b"passed on"))
+    stale = await first.take()
+
+    await closing.close()
+    await broker.consume(QUEUE, second, prefetch=10)
+
+    assert (await second.take()).message.body == b"passed on"
+    with pytest.raises(StaleDelivery):
+        await stale.ack()
+
+
+async def test_a_cancelled_consumer_gets_nothing_more_and_may_still_settle(
+    broker: Broker,
+) -> None:
+    consumer, other = Consumer(), Consumer()
+    subscription = await broker.consume(QUEUE, consumer, prefetch=10)
+    await broker.send(QUEUE, message(b"mine"))
+    mine = await consumer.take()
+
+    await subscription.cancel()
+    await broker.send(QUEUE, message(b"another's"))
+    await broker.consume(QUEUE, other, prefetch=10)
+    await mine.ack()
+
+    assert (await other.take()).message.body == b"another's"
+    assert consumer.held == []
+
+
+async def test_a_poisonous_message_ends_among_the_dead_letters(broker: Broker) -> None:
+    consumer, dead = Consumer(), Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=1)
+    await broker.consume(DEAD_LETTERS_QUEUE, dead, prefetch=1)
+    await broker.send(QUEUE, message(b"poison"))
+    await broker.send(QUEUE, message(b"healthy"))
+
+    for _ in range(DELIVERY_LIMIT + 1):
+        delivery = await consumer.take()
+        assert delivery.message.body == b"poison"
+        await delivery.release()
+
+    assert (await dead.take(20)).message == message(b"poison")
+    assert (await consumer.take()).message.body == b"healthy"
+
+
+@pytest.mark.parametrize("delay", [0.25, 0.7])
+async def test_a_delayed_message_arrives_after_its_rung_and_not_before(
+    broker: Broker, delay: float
+) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=1)
+    began = time.monotonic()
+
+    await broker.send(QUEUE, message(b"later"), delay=delay)
+    delivery = await consumer.take()
+
+    assert time.monotonic() - began >= rung_for(delay).seconds * 0.98
+    assert delivery.message == message(b"later")
+    assert delivery.count == 0
+
+
+async def test_a_short_delay_is_not_held_up_by_a_longer_one(broker: Broker) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=10)
+
+    await broker.send(QUEUE, message(b"long"), delay=2.0)
+    await broker.send(QUEUE, message(b"short"), delay=0.25)
+
+    await wait_for(lambda: len(consumer.held) == 2)
+    assert consumer.bodies == [b"short", b"long"]
+
+
+async def test_history_has_one_active_consumer(broker: Broker) -> None:
+    active, standby = Consumer(), Consumer()
+    first = await broker.consume(HISTORY_QUEUE, active, prefetch=10)
+    await broker.consume(HISTORY_QUEUE, standby, prefetch=10)
+    for _ in range(5):
+        await broker.send(HISTORY_QUEUE, message())
+
+    await wait_for(lambda: len(active.held) == 5)
+    assert standby.held == []
+    await first.close()
+    await wait_for(lambda: len(standby.held) == 5)
+
+
+async def test_an_announcement_needs_no_listener(broker: Broker) -> None:
+    await broker.announce("quick.succeeded", message())
+
+
+async def test_a_caller_that_goes_away_leaves_its_publish_to_finish(broker: Broker) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=10)
+    publish = asyncio.create_task(broker.send(QUEUE, message(b"kept")))
+    await asyncio.sleep(0)
+    publish.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await publish
+
+    assert (await consumer.take()).message.body == b"kept"
+
+
+async def test_a_healthy_broker_passes_its_check_and_a_closed_one_refuses(url: str) -> None:
+    broker = make_broker(url, publish_timeout=2.0, topology=Topology((QUEUE,)), name="closing")
+    await broker.open()
+    await broker.check()
+
+    await broker.close()
+
+    with pytest.raises(BrokerUnavailable):
+        await broker.send(QUEUE, message())
+    with pytest.raises(BrokerUnavailable):
+        await broker.check()
+
+
+async def test_many_publishes_may_be_in_flight(broker: Broker, history: list[Message]) -> None:
+    await asyncio.gather(*(broker.accept(QUEUE, message(b"%d" % n)) for n in range(500)))
+
+    await wait_for(lambda: depth_is(broker, QUEUE, 500))
+    await wait_for(lambda: len(history) == 500)
+
+
+async def test_in_memory_a_confirm_means_that_history_has_it() -> None:
+    broker = make_broker("memory://", publish_timeout=0.05, topology=Topology((QUEUE,)), name="m")
+    await broker.open()
+    with pytest.raises(PublishUnconfirmed):
+        await broker.accept(QUEUE, message())
+
+    consumer = Consumer()
+    await broker.consume(HISTORY_QUEUE, consumer, prefetch=1)
+    late = await consumer.take()
+    await late.ack()
+    accepting = asyncio.create_task(broker.accept(QUEUE, message()))
+    copy = await consumer.take()
+    assert not accepting.done()
+    await copy.ack()
+    await accepting
+    await broker.close()
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"), [(0.0, 0.25), (0.3, 0.25), (1.0, 1.0), (7.9, 4.0), (1e9, 32_768.0)]
+)
+def test_a_delay_is_rounded_down_to_a_rung(delay: float, seconds: float) -> None:
+    assert rung_for(delay).seconds == seconds
+
+
+def test_the_rungs_double() -> None:
+    seconds = [rung.seconds for rung in LADDER]
+    assert [b / a for a, b in itertools.pairwise(seconds)] == [2.0] * (len(LADDER) - 1)
