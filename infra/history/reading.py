@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from stepline.contract import Status
 
@@ -56,15 +56,20 @@ async def attempts(engine: AsyncEngine, task_id: str) -> list[AttemptRecord]:
     ]
 
 
+def page_statement(where: TaskFilter, after: str | None, limit: int) -> Select[Any]:
+    """The rows of a page, and one more: whether there is a next one."""
+    columns = [column for column in TASKS.c if column.name not in LARGE]
+    page = select(*columns).where(*_conditions(where))
+    if after is not None:
+        page = page.where(TASKS.c.id < after)
+    return page.order_by(TASKS.c.id.desc()).limit(limit + 1)
+
+
 async def list_tasks(
     engine: AsyncEngine, where: TaskFilter, after: str | None, limit: int
 ) -> TaskList:
-    conditions = _conditions(where)
-    columns = [column for column in TASKS.c if column.name not in LARGE]
-    page = select(*columns).where(*conditions).order_by(TASKS.c.id.desc()).limit(limit + 1)
-    if after is not None:
-        page = page.where(TASKS.c.id < after)
-    matching = select(TASKS.c.id).where(*conditions).limit(TOTAL_CAP + 1).subquery()
+    page = page_statement(where, after, limit)
+    matching = select(TASKS.c.id).where(*_conditions(where)).limit(TOTAL_CAP + 1).subquery()
     async with connected(engine) as connection:
         rows: Sequence[Any] = (await connection.execute(page)).mappings().all()
         counted = await connection.execute(select(func.count()).select_from(matching))

@@ -1,0 +1,384 @@
+"""The state: the same scripts on Redis and on its double in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import uuid_utils
+from stepline.contract import EventKind, Status
+
+from infra.codec import dumps, loads, now
+from infra.envelope import TaskMessage
+from infra.state.hub import BACKLOG, EventHub
+from infra.state.idempotency import IdempotencyKeys
+from infra.state.liveness import Heartbeat, Workers
+from infra.state.models import Early, Ended, Held, Missing, NewEvent, Yours
+from infra.state.redis import Connections
+from infra.state.store import UNCONFIRMED_TTL, State, events_key, steps_key, task_key
+from tests.waiting import wait_for
+
+QUEUE = "quick_tasks"
+
+
+@pytest.fixture(params=["fake", pytest.param("redis", marks=pytest.mark.services)])
+def connections(request: pytest.FixtureRequest) -> Connections:
+    url = "fake://" if request.param == "fake" else request.getfixturevalue("redis_url")
+    return Connections(url)
+
+
+@pytest.fixture
+async def state(connections: Connections) -> AsyncIterator[State]:
+    state = State(connections)
+    yield state
+    await state.close()
+
+
+@pytest.fixture
+def task() -> TaskMessage:
+    return TaskMessage(
+        id=str(uuid_utils.uuid7()),
+        type="pair",
+        handlers=("first", "second"),
+        payload={"a": 1},
+        created_at=now(),
+        name="a pair",
+    )
+
+
+def event(attempt: int, seq: int, kind: EventKind = EventKind.LOG, **data: Any) -> NewEvent:
+    return NewEvent((attempt, seq), kind, dumps({"kind": kind, **data}))
+
+
+async def claimed(state: State, task: TaskMessage, token: str = "token") -> Yours:
+    claim = await state.claim(QUEUE, task, token=token, worker="worker@a:1")
+    assert isinstance(claim, Yours), claim
+    return claim
+
+
+async def end(state: State, task: TaskMessage, token: str = "token", seq: int = 2) -> str:
+    return await state.settle(
+        task.id,
+        token,
+        events=[event(1, seq, EventKind.SUCCEEDED)],
+        fields={"status": Status.SUCCESS, "result": b'"done"'},
+    )
+
+
+async def test_a_task_is_created_once(state: State, task: TaskMessage) -> None:
+    assert await state.submit(QUEUE, task) is True
+    assert await state.submit(QUEUE, replace(task, name="another")) is False
+
+    found = await state.get(task.id)
+    assert found is not None
+    assert (found.status, found.name, found.queue) == (Status.PENDING, "a pair", QUEUE)
+    assert found.handlers == ["first", "second"]
+    assert [item.kind for item in await state.events(task.id)] == ["queued"]
+
+
+async def test_what_was_never_confirmed_expires_and_what_was_does_not(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    client = state._client
+    assert 0 < await client.ttl(task_key(task.id)) <= UNCONFIRMED_TTL
+
+    await state.confirm(task.id)
+
+    assert await client.ttl(task_key(task.id)) == -1
+    assert await client.ttl(events_key(task.id)) == -1
+
+
+async def test_a_late_confirm_does_not_revive_what_is_to_expire(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    await end(state, task)
+    await state.expire([task.id], 100)
+
+    await state.confirm(task.id)
+
+    assert 0 < await state._client.ttl(task_key(task.id)) <= 100
+
+
+async def test_a_claim_gives_a_first_attempt(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+
+    claim = await claimed(state, task)
+
+    assert (claim.attempt, claim.failures, claim.losses, claim.taken_over) == (1, 0, 0, False)
+    found = await state.get(task.id)
+    assert found is not None
+    assert (found.status, found.holder, found.attempt) == (Status.RUNNING, "worker@a:1", 1)
+    assert [item.id for item in await state.events(task.id)] == [(0, 1), (1, 1)]
+
+
+async def test_a_claim_that_is_sent_twice_is_one_claim(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+
+    first, again = await claimed(state, task), await claimed(state, task)
+
+    assert first.attempt == again.attempt == 1
+    assert len(await state.events(task.id)) == 2
+
+
+async def test_a_held_task_says_by_whom(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+
+    other = await state.claim(QUEUE, task, token="other", worker="worker@b:2")
+
+    assert other == Held("worker@a:1", "token", 1)
+
+
+async def test_of_many_claims_at_once_one_holds(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+
+    claims = await asyncio.gather(
+        *(state.claim(QUEUE, task, token=f"t{n}", worker=f"w{n}") for n in range(200))
+    )
+
+    assert sum(isinstance(claim, Yours) for claim in claims) == 1
+    assert sum(isinstance(claim, Held) for claim in claims) == 199
+
+
+async def test_a_dead_holder_is_replaced_only_by_who_knows_its_token(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task, "dead")
+    await state.write(task.id, "dead", steps={"0:first": b'{"one":1}', "save:1": b"[7]"})
+
+    wrong = await state.claim(QUEUE, task, token="new", worker="w", takeover="something else")
+    right = await state.claim(QUEUE, task, token="new", worker="w", takeover="dead")
+
+    assert isinstance(wrong, Held)
+    assert isinstance(right, Yours)
+    assert (right.attempt, right.losses, right.taken_over) == (2, 1, True)
+    assert (right.outputs, right.saved) == ({(0, "first"): b'{"one":1}'}, {1: b"[7]"})
+    assert await state.write(task.id, "dead", events=[event(1, 2)]) == "lost"
+    assert await end(state, task, "dead") == "lost"
+
+
+async def test_a_forgotten_task_is_missing_until_it_is_made_again(
+    state: State, task: TaskMessage
+) -> None:
+    assert isinstance(await state.claim(QUEUE, task, token="t", worker="w"), Missing)
+
+    known = replace(task, attempt=4, failures=2)
+    claim = await state.claim(QUEUE, known, token="t", worker="w", create=True)
+
+    assert isinstance(claim, Yours)
+    assert (claim.attempt, claim.failures) == (5, 2)
+
+
+async def test_writes_are_numbered_and_a_resend_changes_nothing(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    events = [event(1, 2, text="a"), event(1, 3, text="b")]
+
+    for _ in range(2):
+        assert await state.write(task.id, "token", events=events, fields={"step": 1}) == "ok"
+
+    kept = await state.events(task.id)
+    assert [item.id for item in kept] == [(0, 1), (1, 1), (1, 2), (1, 3)]
+    assert [loads(item.json).get("text") for item in kept[2:]] == ["a", "b"]
+    assert [item.id for item in await state.events(task.id, (1, 2))] == [(1, 3)]
+    found = await state.get(task.id)
+    assert found is not None
+    assert (found.step, found.last) == (1, (1, 3))
+
+
+async def test_old_progress_can_be_dropped(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    await state.write(task.id, "token", events=[event(1, 2), event(1, 3)])
+
+    await state.write(task.id, "token", events=[event(1, 4)], drop=[(1, 2)])
+
+    assert [item.id for item in await state.events(task.id)] == [(0, 1), (1, 1), (1, 3), (1, 4)]
+
+
+async def test_the_end_is_one_write_and_the_first_one_wins(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+
+    assert await end(state, task) == "ok"
+    assert await end(state, task) == "ok", "its own resend"
+
+    found = await state.get(task.id)
+    assert found is not None
+    assert (found.status, found.result, found.holder) == (Status.SUCCESS, "done", None)
+    assert (await state.events(task.id))[-1].terminal
+    assert await state.claim(QUEUE, task, token="x", worker="w") == Ended(Status.SUCCESS)
+    assert await state.write(task.id, "token", events=[event(1, 9)]) == "lost"
+
+
+async def test_a_task_that_waits_for_its_retry_is_early_and_then_due(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    due = time.time() + 0.3
+    fields = {"status": Status.RETRYING, "failures": 1, "not_before": due * 1000}
+    retry = event(1, 2, EventKind.RETRY_SCHEDULED)
+    await state.settle(task.id, "token", events=[retry], fields=fields)
+
+    early = await state.claim(QUEUE, task, token="next", worker="w")
+    assert isinstance(early, Early)
+    assert 0 < early.wait <= 0.3
+
+    async def claim() -> Yours | None:
+        answer = await state.claim(QUEUE, task, token="next", worker="w")
+        return answer if isinstance(answer, Yours) else None
+
+    claim_when_due = await wait_for(claim)
+    assert claim_when_due is not None
+    assert (claim_when_due.attempt, claim_when_due.failures) == (2, 1)
+
+
+async def test_a_living_holder_puts_back_what_a_flush_took(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+    claim = await claimed(state, task)
+    await state._client.flushdb()
+    assert await state.write(task.id, "token", events=[event(1, 2)]) == "missing"
+
+    steps = {"0:first": b"1"}
+    assert await state.restore(QUEUE, task, claim, "worker@a:1", steps) == "ok"
+    usurper = replace(claim, token="usurper")
+    assert await state.restore(QUEUE, task, usurper, "worker@b:2", steps) == "lost"
+
+    assert await state.write(task.id, "token", events=[event(1, 2)]) == "ok"
+    assert await state._client.hget(steps_key(task.id), "0:first") == b"1"
+
+
+async def test_one_caller_s_writes_keep_their_order_in_a_shared_round_trip(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+
+    answers = await asyncio.gather(
+        *(state.write(task.id, "token", events=[event(1, seq)]) for seq in range(2, 302))
+    )
+
+    assert set(answers) == {"ok"}
+    ids = [item.id for item in await state.events(task.id)]
+    assert ids == [(0, 1), (1, 1), *((1, seq) for seq in range(2, 302))]
+
+
+async def test_several_are_read_at_once(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+
+    found, nothing = await state.get_many([task.id, "unknown"])
+
+    assert found is not None
+    assert (found.id, nothing) == (task.id, None)
+
+
+async def test_a_process_is_alive_while_it_beats(connections: Connections) -> None:
+    info = {
+        "host": "h",
+        "pid": 1,
+        "version": "1",
+        "queues": ["quick_tasks"],
+        "started_at": "2026-01-01T00:00:00Z",
+    }
+    workers = Workers(connections)
+    beat = Heartbeat(connections, "worker@h:1", info)
+    beat.start()
+    await wait_for(workers.all)
+
+    await workers.report("worker@h:1", {"task": now()})
+    (known,) = await workers.alive()
+    assert (known.id, known.queues, list(known.active)) == ("worker@h:1", ["quick_tasks"], ["task"])
+    assert await workers.is_dead("worker@h:1") is False
+
+    await asyncio.to_thread(beat.stop)
+    assert await workers.all() == []
+    began = time.monotonic()
+    assert await workers.is_dead("worker@h:1") is True
+    assert time.monotonic() - began >= 3.0
+    await workers.close()
+
+
+async def test_a_watcher_misses_nothing_after_it_has_come(
+    connections: Connections, state: State, task: TaskMessage
+) -> None:
+    hub = EventHub(connections)
+    await state.submit(QUEUE, task)
+    async with hub.watch(task.id) as one, hub.watch(task.id) as two:
+        await claimed(state, task)
+        await end(state, task)
+        for watcher in (one, two):
+            first, last = await watcher.next(), await watcher.next()
+            assert first is not None
+            assert last is not None
+            assert (first.previous, first.event.id) == ((0, 1), (1, 1))
+            assert (last.previous, last.event.id, last.event.terminal) == ((1, 1), (1, 2), True)
+            assert last.frame == last.event.frame()
+    await hub.close()
+
+
+async def test_a_watcher_that_lags_is_told_to_read_again(
+    connections: Connections, state: State, task: TaskMessage
+) -> None:
+    hub = EventHub(connections)
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    async with hub.watch(task.id) as slow, hub.watch(task.id) as witness:
+        for seq in range(2, BACKLOG + 20):
+            await state.write(task.id, "token", events=[event(1, seq)])
+            assert await asyncio.wait_for(witness.next(), 5) is not None
+
+        seen = [await slow.next() for _ in range(BACKLOG + 1)]
+
+    assert None not in seen[:-1]
+    assert seen[-1] is None
+    await hub.close()
+
+
+async def test_viewers_are_sent_away_when_the_process_stops(
+    connections: Connections, task: TaskMessage
+) -> None:
+    hub = EventHub(connections)
+    async with hub.watch(task.id) as watcher:
+        hub.end_all()
+        assert await watcher.next() is None
+        assert watcher.closed
+    await hub.close()
+
+
+async def test_an_idempotency_key_belongs_to_one_request(state: State) -> None:
+    keys = IdempotencyKeys(state)
+
+    first = await keys.reserve("key", "hash", "task-1")
+    during = await keys.reserve("key", "hash", "task-2")
+    other = await keys.reserve("key", "another hash", "task-3")
+    await keys.accepted("key")
+    after = await keys.reserve("key", "hash", "task-4")
+
+    assert [item.outcome for item in (first, during, other, after)] == [
+        "new",
+        "busy",
+        "other_body",
+        "done",
+    ]
+    assert after.task_id == "task-1"
+
+
+async def test_a_failed_acceptance_gives_its_key_and_its_task_id_on(state: State) -> None:
+    keys = IdempotencyKeys(state)
+    await keys.reserve("key", "hash", "task-1")
+
+    await keys.give_back("key")
+    again = await keys.reserve("key", "hash", "task-2")
+
+    assert (again.outcome, again.task_id) == ("again", "task-1")
