@@ -88,6 +88,7 @@ def deployment(
         "STEPLINE_API_PORT": str(port),
         "STEPLINE_DATA_DIR": str(folder / "data"),
         "STEPLINE_LOG_LEVEL": "warning",
+        "STEPLINE_WORKER_GRACE": "1",
     }
     modules: list[tuple[str, ...]] = [("api.embedded",)]
     if request.param == "services":
