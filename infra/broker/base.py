@@ -40,8 +40,14 @@ class Unroutable(BrokerError):
     code = "unroutable"
 
 
+class UnknownQueue(BrokerError):
+    """The topology has no queue of this name."""
+
+    code = "unknown_queue"
+
+
 class StaleDelivery(BrokerError):
-    """The delivery's channel is gone; the broker delivers the message again."""
+    """The delivery was settled before, or its channel is gone and the broker delivers it again."""
 
     code = "stale_delivery"
 
@@ -69,11 +75,11 @@ class Delivery(Protocol):
     """How often the broker gave this message to a consumer before (0 the first time)."""
 
     async def ack(self) -> None:
-        """Done. Raises `StaleDelivery` when its channel has gone."""
+        """Done. Raises `StaleDelivery`."""
         ...
 
     async def release(self) -> None:
-        """Not done: back to the queue. Raises `StaleDelivery` when its channel has gone."""
+        """Not done: back to the front of the queue. Raises `StaleDelivery`."""
         ...
 
 
@@ -94,14 +100,15 @@ class Subscription(Protocol):
 
 
 class Broker(ABC):
-    """One connection (or none, in memory) to one set of queues, as `topology` names them."""
+    """One process's way to one set of queues, as the topology names them."""
 
     confirms_history: bool = False
     """True where `accept` returns only after the history consumer has acknowledged its copy."""
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect and assert the topology. Raises `BrokerUnavailable`."""
+        """Connect and assert the topology. Raises `BrokerUnavailable`, or another `BrokerError`
+        that says which queue is there already with other properties."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -109,7 +116,11 @@ class Broker(ABC):
 
     @abstractmethod
     async def accept(self, queue: str, message: Message) -> None:
-        """First acceptance: through the tasks exchange into `queue` and `history`, one confirm."""
+        """First acceptance: through the tasks exchange into `queue` and `history`, one confirm.
+
+        `scheduled` in the place of a queue reaches `history` alone. Raises, as `send` and
+        `announce` do, `BrokerUnavailable`, `Unroutable` or `PublishUnconfirmed`.
+        """
 
     @abstractmethod
     async def send(self, queue: str, message: Message, *, delay: float = 0.0) -> None:
@@ -128,11 +139,13 @@ class Broker(ABC):
         """Deliver messages of `queue` to `receive`, at most `prefetch` unsettled at once.
 
         Goes on by itself after a lost connection. Each subscription has a channel of its own.
+        Raises `UnknownQueue`, or `BrokerUnavailable` when the broker is not open.
         """
 
     @abstractmethod
     async def depth(self, queue: str) -> int:
-        """Messages ready in `queue` (not those handed out). May lag by a moment."""
+        """Messages ready in `queue` (not those handed out). May lag by a moment. Raises
+        `UnknownQueue` or `BrokerUnavailable`."""
 
     @abstractmethod
     async def check(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 TASKS_EXCHANGE = "stepline.tasks"
 EVENTS_EXCHANGE = "stepline.events"
@@ -43,4 +43,12 @@ def rung_for(delay: float) -> Rung:
 class Topology:
     """What a deployment has: the work queues may be more than the built-in ones."""
 
-    work_queues: tuple[str, ...] = field(default=WORK_QUEUES)
+    work_queues: tuple[str, ...] = WORK_QUEUES
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """All that can be consumed from."""
+        return (*self.work_queues, HISTORY_QUEUE, DEAD_LETTERS_QUEUE)
+
+
+DEFAULT_TOPOLOGY = Topology()
