@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,24 +41,29 @@ def to_xlsx(records: list[Any], single: bool) -> Iterator[bytes]:
 
 
 def _write(path: Path, names: list[str], records: list[Any], folder: str) -> None:
-    workbook = xlsxwriter.Workbook(
-        str(path), {"constant_memory": True, "tmpdir": folder, "in_memory": False}
-    )
-    sheet = workbook.add_worksheet("export")
-    bold = workbook.add_format({"bold": True})
-    for place, name in enumerate(names):
-        sheet.write_string(0, place, name[:MAX_TEXT], bold)
-    for row, record in enumerate(records, start=1):
+    options = {"constant_memory": True, "tmpdir": folder, "in_memory": False}
+    with xlsxwriter.Workbook(str(path), options) as workbook:
+        sheet = workbook.add_worksheet("export")
+        bold = workbook.add_format({"bold": True})
         for place, name in enumerate(names):
-            if name in record:
-                _cell(sheet, row, place, record[name])
-    workbook.close()
+            sheet.write_string(0, place, name[:MAX_TEXT], bold)
+        for row, record in enumerate(records, start=1):
+            for place, name in enumerate(names):
+                if name in record:
+                    _cell(sheet, row, place, record[name])
+
+
+def _fits(value: Any) -> bool:
+    """A sheet's number has 16 digits: rounding the largest floats to that overflows."""
+    if isinstance(value, float):
+        return math.isfinite(float(f"{value:.16G}"))
+    return isinstance(value, int) and abs(value) <= EXACT_INTEGER
 
 
 def _cell(sheet: Any, row: int, place: int, value: Any) -> None:
     if isinstance(value, bool):
         sheet.write_boolean(row, place, value)
-    elif isinstance(value, float) or (isinstance(value, int) and abs(value) <= EXACT_INTEGER):
+    elif _fits(value):
         sheet.write_number(row, place, value)
     else:
         text = plain(value)

@@ -1,0 +1,226 @@
+"""Each format parses back to what went in, by the rules that its exporter states."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import Any
+from unittest.mock import ANY
+
+import openpyxl
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lxml import etree
+from stepline.contract import ExportConfig
+from stepline.errors import Reject
+
+from handlers.exporters import xlsx_format
+from handlers.exporters.csv_format import to_csv
+from handlers.exporters.shape import flattened, shaped
+from handlers.exporters.text import to_json, to_txt, to_yaml
+from handlers.exporters.xlsx_format import to_xlsx
+from handlers.exporters.xml_format import ILLEGAL, to_xml
+
+# what JSON can say: no lone surrogates, no infinities, integers of 64 bits
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | numbers | texts
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+records = st.lists(st.dictionaries(texts, values, max_size=4), max_size=5)
+
+quickly = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def written(chunks: Any) -> bytes:
+    return b"".join(chunks)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal, and of the same JSON types: 1 is not True and not 1.0."""
+    return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
+
+
+@quickly
+@given(records=records)
+def test_json_lists(records: list[Any]) -> None:
+    assert same(json.loads(written(to_json(records, False))), records)
+
+
+@quickly
+@given(record=st.dictionaries(texts, values, max_size=4))
+def test_json_objects(record: dict[str, Any]) -> None:
+    assert same(json.loads(written(to_json([record], True))), record)
+
+
+@quickly
+@given(records=records)
+def test_yaml_lists(records: list[Any]) -> None:
+    assert same(yaml.safe_load(written(to_yaml(records, False))), records)
+
+
+def test_yaml_objects_keep_their_order_and_their_script() -> None:
+    text = written(to_yaml([{"名字": "王小明", "a": "yes"}], True)).decode()
+
+    assert text == "名字: 王小明\na: 'yes'\n"
+
+
+def unguarded(cell: str) -> str:
+    return cell[1:] if re.match(r"'[=+\-@\t\r]", cell) else cell
+
+
+def csv_value(cell: str, original: Any) -> Any:
+    """A text is itself; everything else is JSON."""
+    return unguarded(cell) if isinstance(original, str) else json.loads(cell)
+
+
+@quickly
+@given(records=records)
+def test_csv(records: list[dict[str, Any]]) -> None:
+    rows = list(csv.reader(io.StringIO(written(to_csv(records, False)).decode(), newline="")))
+    names = list(dict.fromkeys(name for record in records for name in record))
+    if not names:
+        return
+    assert [unguarded(cell) for cell in rows[0]] == names
+    body = [row or [""] for row in rows[1:]]
+    for record, row in zip(records, body, strict=True):
+        back = {
+            name: csv_value(cell, record[name])
+            for name, cell in zip(names, row, strict=True)
+            if name in record
+        }
+        assert same(back, record)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_csv_never_holds_a_formula(text: str) -> None:
+    (row,) = list(
+        csv.reader(io.StringIO(written(to_csv([{"a": text}], True)).decode(), newline=""))
+    )[1:]
+
+    assert row == [f"'{text}"]
+
+
+def test_csv_leaves_real_numbers_alone() -> None:
+    assert written(to_csv([{"a": -1, "b": -0.5}], True)) == b"a,b\r\n-1,-0.5\r\n"
+
+
+def from_xml(node: Any) -> Any:
+    text = node.text or ""
+    match node.get("type"):
+        case "null":
+            return None
+        case "string":
+            return text
+        case "object":
+            return {child.get("name", child.tag): from_xml(child) for child in node}
+        case "array":
+            return [from_xml(child) for child in node]
+        case _:
+            return json.loads(text)
+
+
+def legal(value: Any) -> Any:
+    """What XML 1.0 can hold of it."""
+    if isinstance(value, str):
+        return ILLEGAL.sub("", value)
+    if isinstance(value, list):
+        return [legal(item) for item in value]
+    if isinstance(value, dict):
+        return {ILLEGAL.sub("", key): legal(item) for key, item in value.items()}
+    return value
+
+
+@quickly
+@given(records=records)
+def test_xml(records: list[dict[str, Any]]) -> None:
+    root = etree.fromstring(written(to_xml(records, False)))
+
+    assert same([from_xml(child) for child in root], legal(records))
+
+
+def test_xml_of_one_object_is_readable() -> None:
+    text = written(to_xml([{"name": "王", "a b": 1, "tags": []}], True)).decode()
+
+    assert text.splitlines()[1] == (
+        '<record type="object"><name type="string">王</name>'
+        '<field name="a b" type="integer">1</field><tags type="array"/></record>'
+    )
+
+
+@quickly
+@given(records=records)
+def test_txt_has_a_line_a_field(records: list[dict[str, Any]]) -> None:
+    text = written(to_txt(records, False)).decode()
+    lines = [line for line in text.splitlines() if line]
+
+    assert len(lines) == sum(len(record) for record in records)
+
+
+cells = (
+    st.none()
+    | st.booleans()
+    | numbers
+    | st.text(
+        st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"),
+        max_size=20,
+    )
+)
+
+
+@quickly
+@given(
+    records=st.lists(st.dictionaries(texts.filter(str.isprintable), cells, min_size=1), max_size=4)
+)
+def test_xlsx(records: list[dict[str, Any]]) -> None:
+    book = openpyxl.load_workbook(io.BytesIO(written(to_xlsx(records, False))))
+    names = list(dict.fromkeys(name for record in records for name in record))
+    rows = list(book.active.iter_rows(values_only=True)) if names else []
+    for record, row in zip(records, rows[1:], strict=True):
+        for name, cell in zip(names, row, strict=False):
+            if name in record:
+                assert in_a_sheet(record[name]) == (cell if cell is not None else ""), (name, cell)
+
+
+def in_a_sheet(value: Any) -> Any:
+    """Numbers that a sheet holds exactly stay numbers; what is neither number nor truth is text."""
+    if value is None:
+        return "null"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:
+        return str(value)
+    if isinstance(value, float):
+        return pytest.approx(value, rel=1e-14) if abs(value) < 1e308 else ANY
+    return value
+
+
+@pytest.mark.parametrize("text", ["=1+1", "http://a.example", "{=A1}", "-1"])
+def test_xlsx_takes_no_text_for_a_formula_or_a_link(text: str) -> None:
+    book = openpyxl.load_workbook(io.BytesIO(written(to_xlsx([{"a": text}], True))))
+    cell = book.active["A2"]
+
+    assert (cell.value, cell.data_type, cell.hyperlink) == (text, "s", None)
+
+
+def test_what_a_sheet_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Reject, match="32,767") as refused:
+        written(to_xlsx([{"a": "x" * 40_000}], True))
+    assert refused.value.code == "export_too_large"
+    monkeypatch.setattr(xlsx_format, "MAX_ROWS", 2)
+    with pytest.raises(Reject, match="records"):
+        written(to_xlsx([{"a": 1}, {"a": 2}], False))
+
+
+def test_filters_and_flattening() -> None:
+    record = {"a": {"b": 1, "c": [2, {"d": 3}]}, "e": [], "f": {}}
+
+    assert dict(flattened(record)) == {"a.b": 1, "a.c.0": 2, "a.c.1.d": 3, "e": [], "f": {}}
+    config = ExportConfig(flatten=True, fields=["a.c.0", "a.b", "gone"], exclude_fields=["a.b"])
+    assert shaped(record, config) == {"a.c.0": 2}
+    assert record == {"a": {"b": 1, "c": [2, {"d": 3}]}, "e": [], "f": {}}
