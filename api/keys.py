@@ -22,6 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.errors import ProblemError, render
 from infra.settings import SettingsError
 
+CALLER = "stepline.caller"
+"""Where the access log finds whose key it was."""
+
 OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
 NAME = re.compile(r"[A-Za-z0-9_-]{1,50}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -96,6 +99,7 @@ class RequireKey:
             )
             await render(Request(scope), refusal)(scope, receive, send)
             return
+        scope[CALLER] = key.name
         with structlog.contextvars.bound_contextvars(caller=key.name):
             await self._app(scope, receive, send)
 

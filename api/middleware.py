@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ProblemError, render
+from api.keys import CALLER
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -78,5 +79,6 @@ class RequestLog:
                     method=scope["method"],
                     path=scope["path"],
                     status=status,
+                    caller=scope.get(CALLER),
                     seconds=round(time.perf_counter() - began, 4),
                 )

@@ -77,5 +77,5 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("aiormq", "aio_pika", "alembic", "httpx2", "httpcore2", "asyncio"):
+    for noisy in ("aiormq", "aio_pika", "aiosqlite", "alembic", "httpx2", "httpcore2", "asyncio"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
