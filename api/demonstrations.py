@@ -19,8 +19,12 @@ Demonstration = tuple[str, str, BaseModel]
 """Task type, description, payload."""
 
 
-def concurrent(api_url: str) -> list[Demonstration]:
-    """One task of each type. What is fetched is the service's own."""
+def concurrent(api_url: str, *, open_pages_only: bool) -> list[Demonstration]:
+    """One task of each type. What is fetched is the service's own; where keys are asked, only what
+    needs none."""
+    pages = (
+        ["/health/live", "/health/ready"] if open_pages_only else ["/", "/health/live", "/users/"]
+    )
     return [
         (
             "long",
@@ -51,7 +55,7 @@ def concurrent(api_url: str) -> list[Demonstration]:
             "api_fetch",
             "The service's own pages",
             FetchRequest(
-                urls=[f"{api_url}/", f"{api_url}/health/live", f"{api_url}/users/"],
+                urls=[f"{api_url}{page}" for page in pages],
                 task_name="Own pages",
             ),
         ),

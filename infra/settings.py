@@ -297,8 +297,8 @@ def load_settings(**overrides: Any) -> Settings:
     return settings
 
 
-KNOWN_ELSEWHERE = {"STEPLINE_REQUIRE_SERVICES"}
-"""Read by the tests, not by the service."""
+KNOWN_ELSEWHERE = {"STEPLINE_REQUIRE_SERVICES", "STEPLINE_CLIENT_KEY", "STEPLINE_PYTHON"}
+"""Read by the tests, by `./task smoke`, and by `./task` itself."""
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

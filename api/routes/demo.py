@@ -19,7 +19,9 @@ router = APIRouter(tags=["demonstration"])
 async def run_concurrent_tasks(resources: ResourcesDep, submitter: SubmitterDep) -> DemoTasks:
     """One task of each type."""
     _allowed(resources)
-    return await _submit(submitter, concurrent(resources.settings.resolved_api_url))
+    settings = resources.settings
+    demonstrations = concurrent(settings.resolved_api_url, open_pages_only=bool(settings.api_keys))
+    return await _submit(submitter, demonstrations)
 
 
 @router.post("/chain/demo", status_code=202, responses=responses(403, 503))

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import httpx2
 import pytest
 from fastapi import FastAPI
+from stepline.errors import Reject
 
 from api import errors
 from api.routes import exports as routes
@@ -49,10 +50,12 @@ async def test_a_broken_stream_leaves_the_earlier_file(store: ExportsStore) -> N
 
     async def broken() -> AsyncIterator[bytes]:
         yield b"half"
-        raise RuntimeError("the source went away")
+        raise Reject("the source says no", code="said_no")
 
-    with pytest.raises(Exception, match="went away"):
+    with pytest.raises(Reject) as refused:
         await store.write("a-1.csv", broken())
+
+    assert refused.value.code == "said_no"
 
     assert await whole(store, "a-1.csv") == b"good"
 

@@ -77,9 +77,16 @@ def error_of(response: httpx2.Response) -> APIError:
 class Client:
     """A connection to one deployment. Use it as an async context manager."""
 
-    def __init__(self, url: str = "http://127.0.0.1:8000", *, timeout: float = 40.0) -> None:
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        *,
+        api_key: str | None = None,
+        timeout: float = 40.0,
+    ) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx2.AsyncClient(base_url=self.url, timeout=timeout)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx2.AsyncClient(base_url=self.url, timeout=timeout, headers=headers)
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()

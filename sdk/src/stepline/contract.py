@@ -63,6 +63,10 @@ class EventKind(StrEnum):
         return self in (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED)
 
 
+def _example(body: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
 class Request(BaseModel):
     """Base of everything that comes in."""
 
@@ -81,7 +85,7 @@ def _one_line(text: str) -> str:
     return text
 
 
-TaskName = Annotated[StrictStr, Field(min_length=1, max_length=200)]
+TaskName = Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 HeaderLine = Annotated[StrictStr, Field(min_length=1, max_length=500), AfterValidator(_one_line)]
 FiniteNumber = StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
 
@@ -95,11 +99,19 @@ class Named(Request):
 class LongRequest(Named):
     """Long work, shown second by second."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"duration": 30, "task_name": "大数据ETL处理"}]}
+    )
+
     duration: int = Field(default=60, ge=1, le=86_400, description="Seconds.", examples=[30])
 
 
 class QuickRequest(Named):
     """Figures of some numbers."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"numbers": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}]}
+    )
 
     numbers: list[FiniteNumber] = Field(
         min_length=1, max_length=100_000, examples=[[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]]
@@ -109,6 +121,18 @@ class QuickRequest(Named):
 class EmailRequest(Named):
     """One mail."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "recipient": "user@company.com",
+                    "subject": "系统处理完成通知",
+                    "message": "您的数据处理任务已完成，请查看结果。",
+                }
+            ]
+        }
+    )
+
     recipient: EmailStr = Field(examples=["user@company.com"])
     subject: HeaderLine
     message: Annotated[StrictStr, Field(max_length=1_000_000)]
@@ -117,6 +141,10 @@ class EmailRequest(Named):
 class BatchRequest(Named):
     """Users to process, by id."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user_ids": [101, 102, 103, 104, 105]}]}
+    )
+
     user_ids: list[Annotated[StrictInt, Field(ge=1, le=2**63 - 1)]] = Field(
         min_length=1, max_length=10_000, examples=[[101, 102, 103, 104, 105]]
     )
@@ -124,6 +152,10 @@ class BatchRequest(Named):
 
 class FetchRequest(Named):
     """Addresses to fetch, concurrently."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"urls": ["https://example.com/", "https://example.org/"]}]}
+    )
 
     urls: list[Annotated[StrictStr, Field(min_length=1, max_length=2_048)]] = Field(
         min_length=1, max_length=1_000
@@ -233,6 +265,22 @@ class ChainItem(Request):
 class ChainRequest(ChainItem):
     """A chain: named by `chain_type`, or given by `handler_sequence`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "request_type": "data_transformation",
+                    "chain_type": "transform_export",
+                    "data": {
+                        "payload": {"first_name": "  john  ", "salary": "75000"},
+                        "transformations": {"first_name": "strip", "salary": "to_number"},
+                        "export_format": "json",
+                    },
+                }
+            ]
+        }
+    )
+
     chain_type: ChainType = ChainType.STANDARD
     handler_sequence: list[ChainHandler] | None = Field(default=None, min_length=1, max_length=50)
     task_name: TaskName | None = None
@@ -251,6 +299,23 @@ class ChainRequest(ChainItem):
 class DynamicChainRequest(ChainItem):
     """A chain by its handlers, in order."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "request_type": "data_transformation",
+                    "data": {
+                        "payload": {"message": "hello world"},
+                        "transformations": {"message": "uppercase"},
+                        "notification_type": "email",
+                        "recipients": ["admin@example.com"],
+                    },
+                    "handler_sequence": ["transformation", "export", "notification"],
+                }
+            ]
+        }
+    )
+
     handler_sequence: list[ChainHandler] = Field(
         min_length=1, max_length=50, examples=[["transformation", "export", "notification"]]
     )
@@ -259,6 +324,25 @@ class DynamicChainRequest(ChainItem):
 
 class ChainBatchRequest(Request):
     """Several pieces of chain work as one task; a bad one fails alone."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "chain_type": "standard",
+                    "batch_requests": [
+                        {
+                            "request_type": "data_validation",
+                            "data": {
+                                "payload": {"name": "User1", "email": "user1@example.com"},
+                                "required_fields": ["name", "email"],
+                            },
+                        }
+                    ],
+                }
+            ]
+        }
+    )
 
     batch_requests: list[ChainItem] = Field(min_length=1, max_length=1_000)
     chain_type: ChainType = ChainType.STANDARD
@@ -440,12 +524,18 @@ Username = Annotated[
 class NewUser(Request):
     """A user to create; both fields are unique."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"username": "alice.w", "email": "alice@company.com"}]}
+    )
+
     username: Username
     email: EmailStr
 
 
 class UserChange(Request):
     """What to change of a user; what is left out stays."""
+
+    model_config = _example({"email": "alice@company.com"})
 
     username: Username | None = None
     email: EmailStr | None = None
