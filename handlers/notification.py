@@ -32,14 +32,15 @@ async def notification(ctx: Context, item: ChainItem) -> dict[str, Any]:
         return _nobody(kind)
     channel = Channel(ctx, item, kind, notice_of(ctx, item))
     deliveries = await _deliver(ctx, channel, recipients)
+    report = _report(channel, recipients, deliveries)
     deferred = [item for item in deliveries.values() if item.status == "deferred"]
     if deferred:
         reason = (deferred[0].error or {}).get("message", "")
         raise Retry(
             f"{len(deferred)} of {len(recipients)} recipients could not be reached yet: {reason}",
             code="notification_deferred",
+            output=report.dump(),
         )
-    report = _report(channel, recipients, deliveries)
     if repeated := len(item.data.recipients) - len(recipients):
         report.warnings.append(f"recipients named more than once were told once ({repeated})")
     if report.status == "failed":
@@ -110,9 +111,9 @@ def _report(
     lines = [
         _line(channel, recipient, deliveries[place]) for place, recipient in enumerate(recipients)
     ]
-    failed = [line for line in lines if line["status"] == "failed"]
-    sent = len(lines) - len(failed)
-    complaints = [f"{line['recipient']}: {line['error']['message']}" for line in failed]
+    unsent = [line for line in lines if line["status"] != "sent"]
+    sent = len(lines) - len(unsent)
+    complaints = [f"{line['recipient']}: {line['error']['message']}" for line in unsent]
     report = StepReport(
         message=f"told {sent} of {len(lines)} recipients by {channel.kind}",
         status="success" if sent else "failed",

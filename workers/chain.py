@@ -79,7 +79,8 @@ class ChainRun:
                 raise LostLease(self._task.id)
             self.step = name
             handler = self._registry.handler(name)
-            failure = await self._step(index, handler)
+            with structlog.contextvars.bound_contextvars(handler=name):
+                failure = await self._step(index, handler)
             if failure is not None:
                 self.end.failure = failure
                 break

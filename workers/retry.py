@@ -58,7 +58,9 @@ def describe(error: Exception, handler: str) -> StepFailure:
             error.code, error.message, handler, True, output=error.output, details=error.details
         )
     if isinstance(error, Retry):
-        return StepFailure(error.code, error.message, handler, False, delay=error.delay)
+        return StepFailure(
+            error.code, error.message, handler, False, delay=error.delay, output=error.output
+        )
     if isinstance(error, SteplineError):
         return StepFailure(error.code, error.message, handler, False)
     text = "".join(traceback.format_exception(error))

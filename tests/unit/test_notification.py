@@ -156,6 +156,9 @@ async def test_a_transient_failure_is_tried_again_after_all_others_were_told() -
         await run(FakeContext(mailer=mailbox), "busy@company.com", "a@company.com")
     assert caught.value.code == "notification_deferred"
     assert "1 of 2" in caught.value.message
+    report = caught.value.output  # what the task shows if this was the last attempt
+    assert (report["result"]["sent"], report["result"]["failed"]) == (1, 1)
+    assert [item["status"] for item in report["result"]["deliveries"]] == ["deferred", "sent"]
     assert mailbox.told() == ["a@company.com"]
     assert notification.retry is RETRY
     assert RETRY.attempts > 1

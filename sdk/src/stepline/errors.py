@@ -45,15 +45,22 @@ class Retry(HandlerError):
     """A transient failure: the step runs again.
 
     `delay` in seconds overrides the policy's backoff; the policy's limit of attempts still holds.
+    `output` is what the step has to show if this was its last attempt.
     """
 
     code = "retry"
 
     def __init__(
-        self, message: str = "", *, delay: float | None = None, code: str | None = None
+        self,
+        message: str = "",
+        *,
+        delay: float | None = None,
+        code: str | None = None,
+        output: Any = None,
     ) -> None:
         super().__init__(message, code=code)
         self.delay = delay
+        self.output = output
 
 
 class Reject(HandlerError):
