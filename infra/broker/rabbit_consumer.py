@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import structlog
 from aio_pika.abc import (
@@ -14,15 +15,14 @@ from aio_pika.abc import (
     AbstractIncomingMessage,
     AbstractQueue,
 )
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from infra.broker.base import BrokerError, Message, Receive, StaleDelivery
+from infra.broker.rabbit_connection import CONNECTION_ERRORS, close_anyhow, driver_cancellations
 
 SETTLE_TIMEOUT = 10.0
 START_TIMEOUT = 15.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-
-CONNECTION_ERRORS = (AMQPError, OSError, TimeoutError, ChannelInvalidStateError)
 
 log = structlog.get_logger(__name__)
 
@@ -32,10 +32,9 @@ class RabbitDelivery:
 
     def __init__(self, queue: str, incoming: AbstractIncomingMessage) -> None:
         self._incoming = incoming
-        self.queue = queue
         headers = incoming.headers or {}
-        count = headers.get("x-delivery-count")
-        self.count = count if isinstance(count, int) else int(bool(incoming.redelivered))
+        self.queue = queue
+        self.count = delivered_before(headers, redelivered=bool(incoming.redelivered))
         self.message = Message(
             kind=incoming.type or "",
             body=incoming.body,
@@ -51,18 +50,32 @@ class RabbitDelivery:
         await self._settle(self._incoming.ack())
 
     async def release(self) -> None:
-        await self._settle(self._incoming.nack(requeue=True))
+        # reject, not nack: RabbitMQ 4.3 counts only the former towards the delivery limit
+        await self._settle(self._incoming.reject(requeue=True))
 
     async def _settle(self, answer: Awaitable[None]) -> None:
         try:
-            async with asyncio.timeout(SETTLE_TIMEOUT):
-                await answer
+            with driver_cancellations():
+                async with asyncio.timeout(SETTLE_TIMEOUT):
+                    await answer
         except CONNECTION_ERRORS as error:
-            raise StaleDelivery(f"its channel is gone: {error!r}") from error
+            raise StaleDelivery(f"settled before, or its channel is gone: {error!r}") from error
+
+
+def delivered_before(headers: Mapping[str, Any], *, redelivered: bool) -> int:
+    """How often a message was handed out before. RabbitMQ 4.3 tells failures from hand-outs and
+    has a header for each; before it there was one; without either there is a flag."""
+    counts = [headers.get("x-delivery-count"), headers.get("x-acquired-count")]
+    known = [count for count in counts if isinstance(count, int)]
+    return max(known) if known else int(redelivered)
 
 
 class RabbitSubscription:
-    """Consumes one queue for as long as it is not cancelled."""
+    """Consumes one queue for as long as it is not cancelled.
+
+    `connection` waits for a usable one; `restore` makes a deleted queue again; `forget` is called
+    at the end.
+    """
 
     def __init__(
         self,
@@ -70,11 +83,16 @@ class RabbitSubscription:
         queue: str,
         receive: Receive,
         prefetch: int,
+        *,
+        restore: Callable[[], Awaitable[None]],
+        forget: Callable[[RabbitSubscription], None],
     ) -> None:
         self._connection = connection
         self._queue_name = queue
         self._receive = receive
         self._prefetch = prefetch
+        self._restore = restore
+        self._forget = forget
         self._channel: AbstractChannel | None = None
         self._queue: AbstractQueue | None = None
         self._tag = ""
@@ -90,32 +108,36 @@ class RabbitSubscription:
 
     async def cancel(self) -> None:
         await self._stop_runner()
-        if self._queue is not None:
-            with contextlib.suppress(*CONNECTION_ERRORS):
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            with contextlib.suppress(*CONNECTION_ERRORS), driver_cancellations():
                 async with asyncio.timeout(SETTLE_TIMEOUT):
-                    await self._queue.cancel(self._tag)
+                    await queue.cancel(self._tag)
 
     async def close(self) -> None:
         await self._stop_runner()
         await self._drop_channel()
+        self._forget(self)
 
     async def _stop_runner(self) -> None:
         if self._runner is not None:
             self._runner.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._runner
+            await asyncio.gather(self._runner, return_exceptions=True)
 
     async def _run(self, consuming: asyncio.Event) -> None:
         pause = FIRST_PAUSE
         while True:
             try:
-                ended = await self._consume()
+                with driver_cancellations():
+                    ended = await self._consume()
                 consuming.set()
                 pause = FIRST_PAUSE
                 await ended.wait()
                 log.warning("consumer_lost", queue=self._queue_name)
             except (*CONNECTION_ERRORS, BrokerError) as error:
                 log.warning("consumer_lost", queue=self._queue_name, error=repr(error))
+            except Exception:  # a surprise must not end a consumer for good
+                log.exception("consumer_lost", queue=self._queue_name)
             await self._drop_channel()
             await asyncio.sleep(pause * (0.5 + random.random()))
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -124,15 +146,19 @@ class RabbitSubscription:
         """Consume on a fresh channel; returns what is set when that has ended."""
         connection = await self._connection()
         ended = asyncio.Event()
-        async with asyncio.timeout(SETTLE_TIMEOUT):
-            self._channel = await connection.channel(publisher_confirms=False)
-            await self._channel.set_qos(prefetch_count=self._prefetch)
-            self._queue = await self._channel.get_queue(self._queue_name, ensure=False)
-            raw = await self._channel.get_underlay_channel()
-            raw.closing.add_done_callback(lambda _: ended.set())
-            # the broker cancels a consumer whose queue was deleted; the channel stays open
-            raw.on_consumer_cancel_callbacks.add(lambda _: ended.set())
-            self._tag = await self._queue.consume(self._take)
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT):
+                self._channel = await connection.channel(publisher_confirms=False)
+                await self._channel.set_qos(prefetch_count=self._prefetch)
+                self._queue = await self._channel.get_queue(self._queue_name, ensure=False)
+                raw = await self._channel.get_underlay_channel()
+                raw.closing.add_done_callback(lambda _: ended.set())
+                # the broker cancels a consumer whose queue was deleted; the channel stays open
+                raw.on_consumer_cancel_callbacks.add(lambda _: ended.set())
+                self._tag = await self._queue.consume(self._take)
+        except ChannelNotFoundEntity:
+            await self._restore()
+            raise
         return ended
 
     async def _take(self, incoming: AbstractIncomingMessage) -> None:
@@ -141,6 +167,4 @@ class RabbitSubscription:
     async def _drop_channel(self) -> None:
         channel, self._channel, self._queue = self._channel, None, None
         if channel is not None:
-            with contextlib.suppress(*CONNECTION_ERRORS):
-                async with asyncio.timeout(SETTLE_TIMEOUT):
-                    await channel.close()
+            await close_anyhow(channel)

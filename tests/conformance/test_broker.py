@@ -12,11 +12,13 @@ import pytest
 
 from infra.broker.base import (
     Broker,
+    BrokerError,
     BrokerUnavailable,
     Delivery,
     Message,
     PublishUnconfirmed,
     StaleDelivery,
+    UnknownQueue,
     Unroutable,
 )
 from infra.broker.factory import make_broker
@@ -176,6 +178,20 @@ async def test_what_is_released_comes_again_and_is_counted(broker: Broker) -> No
         await delivery.release()
 
 
+async def test_a_delivery_is_settled_once(broker: Broker) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=1)
+    await broker.send(QUEUE, message())
+    old = await consumer.take()
+    await old.release()
+    new = await consumer.take()
+
+    with pytest.raises(StaleDelivery):
+        await old.ack()
+
+    await new.ack()
+
+
 async def test_a_closed_consumer_s_messages_go_to_another(broker: Broker) -> None:
     first, second = Consumer(), Consumer()
     closing = await broker.consume(QUEUE, first, prefetch=10)
@@ -263,6 +279,28 @@ async def test_history_has_one_active_consumer(broker: Broker) -> None:
     await wait_for(lambda: len(standby.held) == 5)
 
 
+async def test_a_queue_outside_the_topology_is_named_and_harms_nothing(broker: Broker) -> None:
+    with pytest.raises(UnknownQueue, match="nowhere"):
+        await broker.consume("nowhere", Consumer(), prefetch=1)
+    with pytest.raises(UnknownQueue, match="nowhere"):
+        await broker.depth("nowhere")
+    with pytest.raises(Unroutable):
+        await broker.send("nowhere", message(), delay=0.25)
+
+    await broker.check()
+
+
+async def test_a_subscriber_may_begin_again_on_a_fresh_channel(broker: Broker) -> None:
+    await broker.send(QUEUE, message())
+    for _ in range(5):
+        consumer = Consumer()
+        subscription = await broker.consume(QUEUE, consumer, prefetch=1)
+        await consumer.take()
+        await subscription.close()
+
+    await wait_for(lambda: depth_is(broker, QUEUE, 1))
+
+
 async def test_an_announcement_needs_no_listener(broker: Broker) -> None:
     await broker.announce("quick.succeeded", message())
 
@@ -290,6 +328,18 @@ async def test_a_healthy_broker_passes_its_check_and_a_closed_one_refuses(url: s
         await broker.send(QUEUE, message())
     with pytest.raises(BrokerUnavailable):
         await broker.check()
+
+
+async def test_a_closed_broker_lets_a_publish_in_flight_end_in_a_broker_s_answer(url: str) -> None:
+    broker = make_broker(url, publish_timeout=2.0, topology=Topology((QUEUE,)), name="closing")
+    await broker.open()
+    publishes = [asyncio.create_task(broker.send(QUEUE, message())) for _ in range(50)]
+    await asyncio.sleep(0)
+
+    await broker.close()
+
+    outcomes = await asyncio.gather(*publishes, return_exceptions=True)
+    assert [item for item in outcomes if item and not isinstance(item, BrokerError)] == []
 
 
 async def test_many_publishes_may_be_in_flight(broker: Broker, history: list[Message]) -> None:

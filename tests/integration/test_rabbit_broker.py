@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from infra.broker.base import (
+    BrokerError,
     BrokerUnavailable,
     Message,
     PublishUnconfirmed,
@@ -18,8 +19,9 @@ from infra.broker.base import (
     Unroutable,
 )
 from infra.broker.factory import make_broker
-from infra.broker.rabbit import RabbitBroker
+from infra.broker.rabbit import ASSERT_EVERY, RabbitBroker
 from infra.broker.topology import Topology
+from infra.services.base import free_port
 from infra.services.rabbitmq import RabbitMQ
 from tests.conformance.test_broker import Consumer
 from tests.waiting import wait_for
@@ -126,6 +128,113 @@ async def test_a_deleted_queue_comes_back_with_its_consumer(
     await wait_for(lambda: accepts(broker), timeout=20)  # the regular assertion makes it again
 
     assert (await consumer.take(timeout=30)).message == MESSAGE
+
+
+async def test_a_lost_binding_is_mended_without_being_asked(
+    broker: RabbitBroker, rabbitmq: RabbitMQ, vhost: str
+) -> None:
+    path = f"/api/bindings/{vhost}/e/stepline.tasks/q/{QUEUE}"
+    (binding,) = rabbitmq.management("GET", path)
+    rabbitmq.management("DELETE", f"{path}/{binding['properties_key']}")
+
+    await wait_for(lambda: rabbitmq.management("GET", path), timeout=ASSERT_EVERY + 5)
+
+
+async def test_a_lost_rung_is_made_again(
+    broker: RabbitBroker, rabbitmq: RabbitMQ, vhost: str
+) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=1)
+    await broker.send(QUEUE, MESSAGE, delay=0.25)
+    await (await consumer.take()).ack()
+
+    rabbitmq.management("DELETE", f"/api/queues/{vhost}/stepline.delay.250ms")
+    with pytest.raises(Unroutable):
+        await broker.send(QUEUE, MESSAGE, delay=0.25)
+    await broker.send(QUEUE, MESSAGE, delay=0.25)
+
+    assert (await consumer.take()).message == MESSAGE
+
+
+async def test_a_lost_exchange_costs_the_publisher_a_channel_and_no_consumer(
+    broker: RabbitBroker, rabbitmq: RabbitMQ, vhost: str
+) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=1)
+    await broker.send(QUEUE, MESSAGE)
+    held = await consumer.take()
+
+    rabbitmq.management("DELETE", f"/api/exchanges/{vhost}/stepline.events")
+    with pytest.raises(PublishUnconfirmed):
+        await broker.announce("quick.succeeded", MESSAGE)
+    await wait_for(lambda: announces(broker))
+
+    await held.ack()
+
+
+async def announces(broker: RabbitBroker) -> bool:
+    try:
+        await broker.announce("quick.succeeded", MESSAGE)
+    except (BrokerUnavailable, PublishUnconfirmed):
+        return False
+    return True
+
+
+async def test_a_queue_with_other_properties_is_named(
+    amqp_url: str, rabbitmq: RabbitMQ, vhost: str
+) -> None:
+    rabbitmq.management("PUT", f"/api/queues/{vhost}/history", {"durable": True, "arguments": {}})
+    broker = make_broker(amqp_url, publish_timeout=2.0, topology=Topology((QUEUE,)), name="late")
+
+    with pytest.raises(BrokerError, match=r"'history'.*delete it") as refused:
+        await broker.open()
+
+    assert refused.value.code == "topology_mismatch"
+    await broker.close()
+
+
+async def test_a_host_that_does_not_answer_is_passed_over(amqp_url: str) -> None:
+    head, at, tail = amqp_url.rpartition("@")
+    url = f"{head}{at}127.0.0.1:{free_port()},{tail}"
+    for _ in range(4):  # the order is drawn
+        broker = make_broker(url, publish_timeout=2.0, topology=Topology((QUEUE,)), name="hosts")
+        await broker.open()
+        await broker.check()
+        await broker.close()
+
+
+async def test_no_host_at_all_is_said_without_the_password() -> None:
+    url = f"amqp://someone:hush@127.0.0.1:{free_port()}/"
+    broker = make_broker(url, publish_timeout=2.0, name="nobody")
+
+    with pytest.raises(BrokerUnavailable, match="someone") as refused:
+        await broker.open()
+
+    assert "hush" not in str(refused.value)
+
+
+async def test_while_rabbitmq_blocks_publishers_they_hear_it_and_acks_go_through(
+    broker: RabbitBroker, rabbitmq: RabbitMQ
+) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=1)
+    await broker.send(QUEUE, Message("envelope", b"first"))
+    await broker.send(QUEUE, Message("envelope", b"second"))
+    first = await consumer.take()
+
+    rabbitmq.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        await wait_for(lambda: refuses_fast(broker), timeout=20)
+        with pytest.raises(BrokerUnavailable, match="alarm"):
+            await broker.send(QUEUE, MESSAGE)
+        with pytest.raises(BrokerUnavailable, match="alarm"):
+            await broker.check()
+        await first.ack()
+        assert (await consumer.take()).message.body == b"second"
+    finally:
+        rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
+
+    await wait_for(lambda: accepts(broker), timeout=20)
 
 
 @pytest.fixture
