@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from handlers.exporters.shape import columns
 from handlers.exporters.text import plain
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = re.compile(r"'*[=+\-@\t\r\n\0]")
 ROWS_A_PIECE = 500
 
 
 def to_csv(records: list[Any], single: bool) -> Iterator[bytes]:
     """One row a record. A missing field is empty, null is `null`, nested values are JSON; a text
-    that a spreadsheet would take for a formula gets a leading apostrophe."""
+    that a spreadsheet would take for a formula gets a leading apostrophe. So does such a text that
+    has apostrophes before it already: taking one away always gives back what went in."""
     del single
     names = columns(records)
     yield _rows([[guarded(name) for name in names]] if names else [])
@@ -33,7 +35,7 @@ def _cell(record: dict[str, Any], name: str) -> str:
 
 
 def guarded(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return f"'{text}" if FORMULA.match(text) else text
 
 
 def _rows(rows: list[list[str]]) -> bytes:

@@ -73,7 +73,7 @@ def test_yaml_objects_keep_their_order_and_their_script() -> None:
 
 
 def unguarded(cell: str) -> str:
-    return cell[1:] if re.match(r"'[=+\-@\t\r]", cell) else cell
+    return cell[1:] if re.match(r"'+[=+\-@\t\r\n\0]", cell) else cell
 
 
 def csv_value(cell: str, original: Any) -> Any:
@@ -99,13 +99,21 @@ def test_csv(records: list[dict[str, Any]]) -> None:
         assert same(back, record)
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
-def test_csv_never_holds_a_formula(text: str) -> None:
-    (row,) = list(
-        csv.reader(io.StringIO(written(to_csv([{"a": text}], True)).decode(), newline=""))
-    )[1:]
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\0=1", "'=1", "''@a"]
+)
+def test_csv_never_holds_a_formula_nor_loses_an_apostrophe(text: str) -> None:
+    file = io.StringIO(written(to_csv([{text: text}], True)).decode(), newline="")
 
-    assert row == [f"'{text}"]
+    assert list(csv.reader(file)) == [[f"'{text}"], [f"'{text}"]]
+    assert unguarded(f"'{text}") == text
+
+
+@pytest.mark.parametrize("text", ["it's", "'quoted'", "a=1", "", " =1"])
+def test_csv_leaves_other_texts_alone(text: str) -> None:
+    file = io.StringIO(written(to_csv([{"a": text}], True)).decode(), newline="")
+
+    assert list(csv.reader(file))[1] == [text]
 
 
 def test_csv_leaves_real_numbers_alone() -> None:
