@@ -34,6 +34,7 @@ EXPORTERS: dict[str, Exporter] = {
 PIECE = 256 * 1024
 """Bytes made at a time, in a thread, while the event loop goes on."""
 
+MAX_STEM_BYTES = 150
 NOT_IN_NAMES = re.compile(r"[^\w\-]+")
 
 
@@ -84,7 +85,8 @@ def export_name(idempotency_key: str, filename: str | None, extension: str) -> s
     kept as far as file names allow."""
     stem = unicodedata.normalize("NFC", filename or "export")
     stem = stem.removesuffix(f".{extension}")
-    stem = NOT_IN_NAMES.sub("-", stem).strip("-_")[:80] or "export"
+    stem = NOT_IN_NAMES.sub("-", stem).encode()[:MAX_STEM_BYTES].decode(errors="ignore")
+    stem = stem.strip("-_") or "export"
     return f"{stem}-{sha256(idempotency_key.encode()).hexdigest()[:12]}.{extension}"
 
 

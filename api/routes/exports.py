@@ -6,16 +6,19 @@ import re
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Response
+import structlog
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.deps import ResourcesDep
-from api.errors import ProblemError, not_found, responses
-from infra.exports import ExportInfo
+from api.errors import ProblemError, not_found, responses, unavailable
+from infra.exports import ExportInfo, ExportsStore, ExportsUnavailable
 
 router = APIRouter(prefix="/exports", tags=["exports"])
 
-ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+log = structlog.get_logger(__name__)
+
+ONE_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 
 
 @router.head("/{name}", include_in_schema=False)
@@ -26,20 +29,20 @@ ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
         200: {"content": {"application/octet-stream": {}}, "description": "The file."},
         206: {"description": "The part that was asked for."},
         304: {"description": "The client has it already."},
-        **responses(404, 416),
+        **responses(404, 416, 503),
     },
 )
 async def download(
+    *,
     name: str,
+    request: Request,
     resources: ResourcesDep,
     range_header: Annotated[str | None, Header(alias="Range")] = None,
     if_range: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """A file that an export has written. Takes `Range` and `If-None-Match`."""
-    info = await resources.exports.stat(name)
-    if info is None:
-        raise not_found("export", name)
+    info = await _find(resources.exports, name)
     etag = f'"{info.etag}"'
     headers = {
         "ETag": etag,
@@ -58,12 +61,25 @@ async def download(
             status = 206
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{info.size}"
     headers["Content-Length"] = str(end - start)
+    if request.method == "HEAD":  # reads nothing
+        return Response(status_code=status, media_type=info.content_type, headers=headers)
     return StreamingResponse(
-        resources.exports.read(name, start, end),
+        resources.exports.read(name, start, end, etag=info.etag),
         status_code=status,
         media_type=info.content_type,
         headers=headers,
     )
+
+
+async def _find(exports: ExportsStore, name: str) -> ExportInfo:
+    try:
+        info = await exports.stat(name)
+    except ExportsUnavailable as error:
+        log.warning("unavailable", error=str(error))
+        raise unavailable(error.code, "The exports store does not answer now. Try again.") from None
+    if info is None:
+        raise not_found("export", name)
+    return info
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,7 +17,7 @@ from stepline.errors import Reject
 
 from api import errors
 from api.routes import exports as routes
-from infra.exports import ExportsStore, open_exports
+from infra.exports import ExportsStore, ExportsUnavailable, open_exports
 from tests.acceptance.conftest import ROOT
 
 
@@ -56,6 +58,36 @@ async def test_a_broken_stream_leaves_the_earlier_file(store: ExportsStore) -> N
         await store.write("a-1.csv", broken())
 
     assert refused.value.code == "said_no"
+
+    assert await whole(store, "a-1.csv") == b"good"
+
+
+async def test_a_file_replaced_under_a_reader_is_never_mixed(store: ExportsStore) -> None:
+    await store.write("a-1.csv", pieces(b"1" * 600_000))
+    reading = store.read("a-1.csv")
+    assert set(await anext(reading)) == {ord("1")}
+
+    await store.write("a-1.csv", pieces(b"2" * 600_000))
+
+    with pytest.raises(ExportsUnavailable):
+        await anext(reading)
+
+
+async def test_a_cancelled_write_leaves_the_earlier_file(store: ExportsStore) -> None:
+    await store.write("a-1.csv", pieces(b"good"))
+    going = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"half"
+            going.set()
+            await asyncio.sleep(0)
+
+    writing = asyncio.create_task(store.write("a-1.csv", endless()))
+    await going.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
 
     assert await whole(store, "a-1.csv") == b"good"
 
@@ -141,9 +173,25 @@ async def test_head_has_no_body(http: httpx2.AsyncClient) -> None:
     answer = await http.head(PATH)
 
     assert (answer.status_code, answer.headers["content-length"]) == (200, "10")
+    assert answer.content == b""
+    ranged = await http.head(PATH, headers={"Range": "bytes=2-4"})
+    assert (ranged.status_code, ranged.headers["content-range"]) == (206, "bytes 2-4/10")
 
 
-@pytest.mark.parametrize("name", ["nope.txt", "..%2Fsecret", ".hidden", "a%00b"])
+async def test_a_store_that_is_away_is_a_503(
+    http: httpx2.AsyncClient, store: ExportsStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a folder"
+    shutil.rmtree(folder)
+    folder.write_text("no folder any more")
+
+    answer = await http.get(PATH)
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["type"] == "/problems/exports_unavailable"
+
+
+@pytest.mark.parametrize("name", ["nope.txt", "..%2Fsecret", ".hidden", "a%00b", "报" * 200])
 async def test_unknown_and_hostile_names_are_404(http: httpx2.AsyncClient, name: str) -> None:
     answer = await http.get(f"/exports/{name}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +11,7 @@ import httpx2
 import pytest
 from stepline.errors import Retry
 
-from infra.exports import ExportsStore, open_exports
+from infra.exports import ExportsStore, ExportsUnavailable, open_exports
 from infra.services.base import free_port
 from tests.waiting import wait_for
 
@@ -86,6 +87,29 @@ async def test_a_broken_stream_leaves_nothing(store: ExportsStore) -> None:
     assert await store.stat("broken.csv") is None
 
 
+async def test_a_cancelled_write_leaves_nothing_in_the_bucket(
+    store: ExportsStore, endpoint: str
+) -> None:
+    """Parts of an upload that was never ended are invisible, and paid for."""
+
+    async def unfinished() -> int:
+        async with httpx2.AsyncClient() as http:
+            return (await http.get(f"{endpoint}/bucket?uploads")).text.count("<Upload>")
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 1_000_000
+
+    writing = asyncio.create_task(store.write("endless.csv", endless()))
+    await wait_for(unfinished)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+
+    assert await unfinished() == 0
+    assert await store.stat("endless.csv") is None
+
+
 async def test_checkpoints(store: ExportsStore) -> None:
     await store.put_blob("task/0", b"kept")
 
@@ -110,3 +134,7 @@ async def test_a_store_that_is_away_is_a_transient_failure(
         await store.write("a-1.csv", pieces(b"x"))
 
     assert failed.value.code == "exports_failed"
+    with pytest.raises(ExportsUnavailable):
+        await store.stat("a-1.csv")
+    with pytest.raises(Retry):
+        await store.get_blob("task/0")

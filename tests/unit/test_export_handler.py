@@ -109,7 +109,8 @@ def test_a_repetition_writes_the_same_file_and_another_step_another() -> None:
         "a/b\\c",
         ".hidden",
         "…",
-        "x" * 120,
+        "x" * 400,
+        "报" * 400,
         "a\0b",
         "-",
     ],
@@ -126,7 +127,21 @@ def test_a_filename_s_own_words_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "a\0b", "a\nb", "x" * 201, "%2e%2e/x"]
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../x",
+        "a/b",
+        "a\\b",
+        ".hidden",
+        "a\0b",
+        "a\nb",
+        "x" * 201,
+        "报" * 67,
+        "%2e%2e/x",
+    ],
 )
 def test_names_that_are_not_ours_are_refused(name: str) -> None:
     with pytest.raises(BadExportName):
