@@ -10,6 +10,8 @@ import yaml
 
 from handlers.exporters.shape import Record
 
+_COLON = "\\u003a "
+
 
 def to_json(records: list[Any], single: bool) -> Iterator[bytes]:
     """An object for one object, an array for a list."""
@@ -43,7 +45,8 @@ def _yaml(value: Any) -> bytes:
 
 
 def to_txt(records: list[Any], single: bool) -> Iterator[bytes]:
-    """`field: value` lines, records apart by an empty line; what is no text stands as JSON."""
+    """`field: value` lines, records apart by an empty line; what is no text stands as JSON. The
+    first `: ` of a line ends the name; in a name it is written `\\u003a `."""
     del single
     for place, record in enumerate(records):
         yield (b"\n" if place else b"") + "".join(_lines(record)).encode()
@@ -51,7 +54,8 @@ def to_txt(records: list[Any], single: bool) -> Iterator[bytes]:
 
 def _lines(record: Record) -> Iterator[str]:
     for name, value in record.items():
-        yield f"{one_line(name)}: {one_line(plain(value))}\n"
+        # without the escape {"a: b": "c"} and {"a": "b: c"} would be the same line
+        yield f"{one_line(name).replace(': ', _COLON)}: {one_line(plain(value))}\n"
 
 
 def plain(value: Any) -> str:

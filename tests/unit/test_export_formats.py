@@ -12,7 +12,7 @@ from unittest.mock import ANY
 import openpyxl
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 from stepline.contract import ExportConfig
@@ -163,13 +163,36 @@ def test_xml_of_one_object_is_readable() -> None:
     )
 
 
+def from_line(text: str) -> str:
+    return re.sub(
+        r"\\(?:u([0-9a-f]{4})|(.))",
+        lambda m: chr(int(m[1], 16)) if m[1] else {"n": "\n", "r": "\r"}.get(m[2], m[2]),
+        text,
+    )
+
+
+def from_txt(text: str) -> list[dict[str, str]]:
+    """An empty line begins the next record; no fields and no record look the same."""
+    found: list[dict[str, str]] = [{}]
+    for line in text.splitlines():
+        if line:
+            name, _, value = line.partition(": ")
+            found[-1][from_line(name)] = from_line(value)
+        else:
+            found.append({})
+    return found
+
+
 @quickly
 @given(records=records)
-def test_txt_has_a_line_a_field(records: list[dict[str, Any]]) -> None:
-    text = written(to_txt(records, False)).decode()
-    lines = [line for line in text.splitlines() if line]
+@example(records=[{"a: b": "c", "a": "b: c", "\\u003a ": ": "}, {}, {"": "\x85\u2028\\n"}, {}])
+def test_txt(records: list[dict[str, Any]]) -> None:
+    back = from_txt(written(to_txt(records, False)).decode())
 
-    assert len(lines) == sum(len(record) for record in records)
+    for record, read in zip(records or [{}], back, strict=True):
+        assert list(read) == list(record)
+        for name, value in record.items():
+            assert same(read[name] if isinstance(value, str) else json.loads(read[name]), value)
 
 
 cells = (
