@@ -13,6 +13,7 @@ from stepline.errors import Retry
 
 from infra.exports import ExportsStore, ExportsUnavailable, open_exports
 from infra.services.base import free_port
+from tests.integration.test_exports_store import StoreSuite
 from tests.waiting import wait_for
 
 
@@ -48,6 +49,10 @@ async def store(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> ExportsStore:
 
         await wait_for(made, timeout=30)
     return open_exports("s3://bucket/some/prefix")
+
+
+class TestObjectStorage(StoreSuite):
+    """All that holds on files holds here."""
 
 
 async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
