@@ -37,8 +37,8 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.leave()
-        super().handle_exit(sig, frame)
+        super().handle_exit(sig, frame)  # first: it takes a second SIGINT for impatience
+        self._on_exit()
 
     def leave(self) -> None:
         """Stop serving: streams end now, requests finish."""

@@ -41,6 +41,12 @@ def redact_value(key: str, value: Any) -> Any:
     return value
 
 
+def _plain(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """uvicorn sends a coloured copy of its message along."""
+    event.pop("color_message", None)
+    return event
+
+
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {key: redact_value(key, value) for key, value in event.items()}
 
@@ -60,6 +66,7 @@ def configure_logging(settings: Settings) -> None:
     ]
     final: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        _plain,
         *([] if pretty else [structlog.processors.dict_tracebacks]),
         _redact,
         structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(),

@@ -6,6 +6,7 @@ the state's (its transactions do not fit a cluster).
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import Any
 
@@ -64,11 +65,14 @@ async def run(settings: Settings) -> None:
             ctx={"resources": resources, "queues": queues},
             health_check_interval=60,
         )
+        stopping = asyncio.Event()
+        worker.on_stop = lambda _signal: stopping.set()
         log.info("cron_started", jobs=["rescue"])
         try:
             await worker.async_run()
-        finally:
-            await worker.close()
+        except asyncio.CancelledError:  # how arq ends on a signal
+            if not stopping.is_set():
+                raise
 
 
 def main() -> int:

@@ -242,7 +242,7 @@ def test_xlsx_takes_no_text_for_a_formula_or_a_link(text: str) -> None:
 def test_what_a_sheet_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Reject, match="32,767") as refused:
         written(to_xlsx([{"a": "x" * 40_000}], True))
-    assert refused.value.code == "export_too_large"
+    assert refused.value.code == "export_failed"
     monkeypatch.setattr(xlsx_format, "MAX_ROWS", 2)
     with pytest.raises(Reject, match="records"):
         written(to_xlsx([{"a": 1}, {"a": 2}], False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 import pytest
@@ -88,9 +88,56 @@ async def test_what_cannot_be_written_is_reported_and_final() -> None:
     with pytest.raises(Reject) as refused:
         await run(data)
 
-    assert refused.value.code == "export_too_large"
+    assert refused.value.code == "export_failed"
     assert refused.value.output["status"] == "failed"
     assert "32,767" in refused.value.output["errors"][0]["error"]
+
+
+@pytest.mark.parametrize("wanted", ["json", "csv", "xml", "yaml", "txt", "xlsx"])
+async def test_a_large_export_tells_how_far_it_is(
+    wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.export.TURN", 0.0)  # the clock has no say in a test
+    ctx = FakeContext(exports=Memory())
+    rows = [{"id": n, "text": "x" * 400} for n in range(2_000)]
+    data = {"payload": rows, "export_format": wanted}
+
+    await export.run(ctx, ChainItem.model_validate({"request_type": "data_export", "data": data}))
+
+    told = [call.current for call in ctx.progressed]
+    assert told == sorted(told)
+    assert any(0 < done < 2_000 for done in told)
+    assert ctx.progressed[-1] == (2_000, 2_000, "2,000 of 2,000 records")
+
+
+async def test_a_small_export_is_done_before_anyone_asks() -> None:
+    ctx = FakeContext(exports=Memory())
+    data = {"payload": [{"a": 1}] * 3}
+
+    await export.run(ctx, ChainItem.model_validate({"request_type": "data_export", "data": data}))
+
+    assert ctx.progressed == []
+
+
+async def test_a_large_list_is_a_stream_of_pieces() -> None:
+    sizes: list[int] = []
+
+    class Sizes(Memory):
+        async def write(self, name: str, chunks: AsyncIterable[bytes]) -> StoredExport:
+            async def seen() -> AsyncIterator[bytes]:
+                async for chunk in chunks:
+                    sizes.append(len(chunk))
+                    yield chunk
+
+            return await super().write(name, seen())
+
+    rows = [{"text": "x" * 1_000} for _ in range(3_000)]
+    data = {"payload": rows, "export_format": "csv"}
+    item = ChainItem.model_validate({"request_type": "data_export", "data": data})
+    await export.run(FakeContext(exports=Sizes()), item)
+
+    assert sum(sizes) > 3_000_000
+    assert max(sizes) < 1_000_000
 
 
 def test_a_repetition_writes_the_same_file_and_another_step_another() -> None:
