@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 from stepline.authoring import Context, RetryPolicy, handler
 from stepline.contract import ChainItem, ExportConfig
-from stepline.errors import Reject, Retry
+from stepline.errors import Reject
+from yaml import YAMLError
 
 from handlers.exporters.csv_format import to_csv
-from handlers.exporters.shape import shaped
+from handlers.exporters.shape import Count, shaped
 from handlers.exporters.text import to_json, to_txt, to_yaml
 from handlers.exporters.xlsx_format import to_xlsx
 from handlers.exporters.xml_format import to_xml
 from handlers.report import StepError, StepReport, current_payload
 
-Exporter = Callable[[list[Any], bool], Iterator[bytes]]
+Exporter = Callable[[list[Any], bool, Count], Generator[bytes, None, None]]
 
 EXPORTERS: dict[str, Exporter] = {
     "json": to_json,
@@ -32,7 +34,11 @@ EXPORTERS: dict[str, Exporter] = {
     "xlsx": to_xlsx,
 }
 PIECE = 256 * 1024
-"""Bytes made at a time, in a thread, while the event loop goes on."""
+TURN = 0.25
+"""Bytes, or seconds, that a thread works at a time; between two turns the step can be cancelled."""
+MANY = 1_000
+"""Records from which on progress is told."""
+UNWRITABLE = (Reject, YAMLError, TypeError, ValueError, OverflowError, RecursionError)
 
 MAX_STEM_BYTES = 150
 NOT_IN_NAMES = re.compile(r"[^\w\-]+")
@@ -49,18 +55,19 @@ async def export(ctx: Context, item: ChainItem) -> dict[str, Any]:
     name = export_name(ctx.idempotency_key, config.filename, wanted)
     try:
         records = await asyncio.to_thread(_shape_all, [payload] if single else payload, config)
-        pieces = in_pieces(EXPORTERS[wanted](records, single))
-        stored = await ctx.exports.write(name, pieces)
-    except Retry:
-        raise
-    except (Reject, TypeError, ValueError, OverflowError) as error:
-        code = error.code if isinstance(error, Reject) else "export_failed"
+        progress = Progress(ctx, len(records))
+        chunks = EXPORTERS[wanted](records, single, progress.count)
+        stored = await ctx.exports.write(name, in_pieces(chunks, progress.tell))
+        await progress.tell()
+    except UNWRITABLE as error:
         report = StepReport(
             message=f"The {wanted} export failed.",
             status="failed",
             errors=[StepError(error=str(error))],
         )
-        raise Reject(f"export as {wanted}: {error}", code=code, output=report.dump()) from error
+        raise Reject(
+            f"export as {wanted}: {error}", code="export_failed", output=report.dump()
+        ) from error
     result = {
         "format": wanted,
         "filename": stored.name,
@@ -76,7 +83,26 @@ async def export(ctx: Context, item: ChainItem) -> dict[str, Any]:
     return StepReport(message=message, result=result).dump()
 
 
+class Progress:
+    """Of a large export: counted in the thread that makes it, told from the event loop."""
+
+    def __init__(self, ctx: Context, total: int) -> None:
+        self._ctx = ctx
+        self._total = total
+        self._done = 0
+
+    def count(self, done: int) -> None:
+        self._done = done
+
+    async def tell(self) -> None:
+        if self._total >= MANY:
+            told = f"{self._done:,} of {self._total:,} records"
+            await self._ctx.progress(self._done, self._total, told)
+
+
 def _shape_all(records: list[Any], config: ExportConfig) -> list[dict[str, Any]]:
+    if not config.flatten and config.fields is None and not config.exclude_fields:
+        return records
     return [shaped(record, config) for record in records]
 
 
@@ -90,18 +116,26 @@ def export_name(idempotency_key: str, filename: str | None, extension: str) -> s
     return f"{stem}-{sha256(idempotency_key.encode()).hexdigest()[:12]}.{extension}"
 
 
-async def in_pieces(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The chunks in pieces of some `PIECE` bytes, each made in a thread."""
-    while piece := await asyncio.to_thread(_next_piece, chunks):
-        yield piece
+async def in_pieces(
+    chunks: Generator[bytes, None, None], tell: Callable[[], Awaitable[None]]
+) -> AsyncIterator[bytes]:
+    """The chunks in pieces of some `PIECE` bytes, each made in a thread; an empty piece where a
+    turn made none."""
+    try:
+        while (piece := await asyncio.to_thread(_next_piece, chunks)) is not None:
+            yield piece
+            await tell()
+    finally:
+        await asyncio.to_thread(chunks.close)  # an exporter may have files to close
 
 
-def _next_piece(chunks: Iterator[bytes]) -> bytes:
+def _next_piece(chunks: Generator[bytes, None, None]) -> bytes | None:
+    """None at the end."""
     parts: list[bytes] = []
-    size = 0
+    size, until = 0, time.monotonic() + TURN
     for chunk in chunks:
         parts.append(chunk)
         size += len(chunk)
-        if size >= PIECE:
+        if size >= PIECE or time.monotonic() >= until:
             break
-    return b"".join(parts)
+    return b"".join(parts) if parts else None

@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
-from handlers.exporters.shape import columns
+from handlers.exporters.shape import Count, columns, unseen
 from handlers.exporters.text import plain
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n\0]")
 ROWS_A_PIECE = 500
 
 
-def to_csv(records: list[Any], single: bool) -> Iterator[bytes]:
+def to_csv(records: list[Any], single: bool, count: Count = unseen) -> Generator[bytes, None, None]:
     """One row a record. A missing field is empty, null is `null`, nested values are JSON; a text
     that a spreadsheet would take for a formula gets a leading apostrophe. So does such a text that
     has apostrophes before it already: taking one away always gives back what went in."""
@@ -25,6 +25,7 @@ def to_csv(records: list[Any], single: bool) -> Iterator[bytes]:
     for start in range(0, len(records), ROWS_A_PIECE):
         piece = records[start : start + ROWS_A_PIECE]
         yield _rows([[_cell(record, name) for name in names] for record in piece])
+        count(start + len(piece))
 
 
 def _cell(record: dict[str, Any], name: str) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from stepline.contract import ExportConfig
 
 Record = Mapping[str, Any]
+Count = Callable[[int], None]
+"""Told by an exporter how many records it has written."""
+
+
+def unseen(done: int) -> None:
+    """For whoever does not ask how far an export is."""
+    del done
 
 
 def shaped(record: Record, config: ExportConfig) -> dict[str, Any]:

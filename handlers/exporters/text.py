@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import orjson
 import yaml
 
-from handlers.exporters.shape import Record
+from handlers.exporters.shape import Count, Record, unseen
 
 _COLON = "\\u003a "
 
 
-def to_json(records: list[Any], single: bool) -> Iterator[bytes]:
+def to_json(
+    records: list[Any], single: bool, count: Count = unseen
+) -> Generator[bytes, None, None]:
     """An object for one object, an array for a list."""
     if single:
         yield orjson.dumps(records[0], option=orjson.OPT_INDENT_2) + b"\n"
@@ -21,16 +23,20 @@ def to_json(records: list[Any], single: bool) -> Iterator[bytes]:
     yield b"["
     for place, record in enumerate(records):
         yield (b",\n" if place else b"\n") + orjson.dumps(record)
+        count(place + 1)
     yield b"\n]\n"
 
 
-def to_yaml(records: list[Any], single: bool) -> Iterator[bytes]:
+def to_yaml(
+    records: list[Any], single: bool, count: Count = unseen
+) -> Generator[bytes, None, None]:
     """A mapping for one object, a sequence of mappings for a list."""
     if single or not records:
         yield _yaml(records[0] if single else [])
         return
-    for record in records:
+    for place, record in enumerate(records):
         yield _yaml([record])
+        count(place + 1)
 
 
 def _yaml(value: Any) -> bytes:
@@ -44,12 +50,13 @@ def _yaml(value: Any) -> bytes:
     return text.encode()
 
 
-def to_txt(records: list[Any], single: bool) -> Iterator[bytes]:
+def to_txt(records: list[Any], single: bool, count: Count = unseen) -> Generator[bytes, None, None]:
     """`field: value` lines, records apart by an empty line; what is no text stands as JSON. The
     first `: ` of a line ends the name; in a name it is written `\\u003a `."""
     del single
     for place, record in enumerate(records):
         yield (b"\n" if place else b"") + "".join(_lines(record)).encode()
+        count(place + 1)
 
 
 def _lines(record: Record) -> Iterator[str]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from lxml import etree
 
+from handlers.exporters.shape import Count, unseen
 from handlers.exporters.text import plain
 
 XML_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
-ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 RECORDS_A_PIECE = 200
 
 TYPES: dict[type, str] = {
@@ -30,7 +31,7 @@ TYPES: dict[type, str] = {
 }
 
 
-def to_xml(records: list[Any], single: bool) -> Iterator[bytes]:
+def to_xml(records: list[Any], single: bool, count: Count = unseen) -> Generator[bytes, None, None]:
     """One `<record>` for one object, `<records>` around them for a list."""
     yield b'<?xml version="1.0" encoding="utf-8"?>\n'
     if single:
@@ -39,9 +40,11 @@ def to_xml(records: list[Any], single: bool) -> Iterator[bytes]:
     yield b"<records>\n"
     for start in range(0, len(records), RECORDS_A_PIECE):
         buffer = io.BytesIO()
-        for record in records[start : start + RECORDS_A_PIECE]:
+        piece = records[start : start + RECORDS_A_PIECE]
+        for record in piece:
             buffer.write(etree.tostring(element("record", record), encoding="utf-8") + b"\n")
         yield buffer.getvalue()
+        count(start + len(piece))
     yield b"</records>\n"
 
 
