@@ -366,7 +366,8 @@ async def test_active_shows_what_runs_now(client: Client, http: httpx2.AsyncClie
 
     async def active() -> Any:
         body = (await http.get("/tasks/active")).json()
-        return next((item for item in body["active_tasks"] if item["task_id"] == task.id), None)
+        mine = (item for item in body["active_tasks"] if item["task_id"] == task.id)
+        return next((item for item in mine if item["step"]), None)
 
     item = await wait_for(active)
     assert (item["task_name"], item["step"]) == ("busy", "long")
