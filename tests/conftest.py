@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from infra.services.base import Service, ServiceMissing, find_program
+from infra.services.base import Service
 from infra.services.mariadb import MariaDB
 from infra.services.rabbitmq import RabbitMQ
 from infra.services.rabbitmq import amqp_url as url_of_vhost
@@ -28,13 +28,8 @@ FIXTURES = {
     "redis_url",
     "mysql_database",
 }
-PROGRAMS = {
-    "RabbitMQ": ("rabbitmq-server", "rabbitmq-server"),
-    "Redis": ("redis-server", "redis-server"),
-    "MariaDB": ("mariadbd", "mariadb-server"),
-}
-
-left_out: set[str] = set()
+KINDS: dict[str, type[Service]] = {"RabbitMQ": RabbitMQ, "Redis": Redis, "MariaDB": MariaDB}
+NOT_INSTALLED = "is not installed: "
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,10 +52,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if left_out:
-        terminalreporter.write_line(
-            f"left out what needs {', '.join(sorted(left_out))}: not installed here"
-        )
+    """One line on what was left out; from the reports, since xdist skips in other processes."""
+    reasons = [
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple) and NOT_INSTALLED in report.longrepr[2]
+    ]
+    if reasons:
+        why = "; ".join(sorted(set(reasons)))
+        counted = "1 test" if len(reasons) == 1 else f"{len(reasons)} tests"
+        terminalreporter.write_line(f"left out {counted}, since {why}")
 
 
 @pytest.fixture(scope="session")
@@ -71,19 +72,31 @@ def services_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def need(name: str) -> None:
+    """Skip the test if the service is not installed; fail it where services are required."""
+    kind = KINDS[name]
+    if not kind.missing():
+        return
+    reason = f"{name} {NOT_INSTALLED}`apt-get install {kind.package}`"
+    if REQUIRED:
+        pytest.fail(f"STEPLINE_REQUIRE_SERVICES=1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def needs() -> Callable[[str], None]:
+    """`needs("Redis")` in a test that starts one of its own."""
+    return need
+
+
 def started(name: str, make: Callable[[], Service]) -> Iterator[Service]:
-    program, package = PROGRAMS[name]
-    try:
-        find_program(program, package)
-    except ServiceMissing as missing:
-        if REQUIRED:
-            pytest.fail(f"STEPLINE_REQUIRE_SERVICES=1, but {missing}")
-        left_out.add(name)
-        pytest.skip(str(missing))
+    need(name)
     service = make()
     service.start()
-    yield service
-    service.stop()
+    try:
+        yield service
+    finally:
+        service.stop()
 
 
 @pytest.fixture(scope="session")

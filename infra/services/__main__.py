@@ -1,114 +1,105 @@
 """`python -m infra.services`: local RabbitMQ, Redis and MariaDB, until Ctrl-C.
 
-What runs already and lets us in is used as it is, and left running. The lines to export go to
-stdout, everything else to stderr: `eval "$(…)"` would work.
+What runs already on a standard port and lets us in is used as it is, and left running. The lines
+to export go to stdout, everything else to stderr: `./task services > urls` makes a file to source.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from stepline.errors import SteplineError
 
-from infra.services import mariadb, rabbitmq, redis
-from infra.services.base import Service, free_port, is_free
+from infra.services.base import Service, ServiceMissing
+from infra.services.local import LOCAL, Found, Local
 from infra.settings import load_settings
 
-AMQP, MANAGEMENT, REDIS, MYSQL = 5672, 15672, 6379, 3306
-
-console = Console(stderr=True, highlight=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A service that can be used: its setting, where it is, and the process if it is ours."""
-
-    setting: str
-    url: str
-    service: Service | None
-    note: str
-
-
-def port_or_other(standard: int) -> int:
-    return standard if is_free(standard) else free_port()
-
-
-def start(service: Service, setting: str) -> Found:
-    console.print(f"  starting {service.name} …")
-    service.start()
-    return Found(setting, service.url, service, f"{service.name} {service.version()}, started")
-
-
-def find_rabbitmq(folder: Path) -> Found:
-    if rabbitmq.speaks_amqp(AMQP) and rabbitmq.answers(MANAGEMENT):
-        url = rabbitmq.amqp_url(AMQP)
-        return Found("BROKER_URL", url, None, "RabbitMQ, which runs already")
-    service = rabbitmq.RabbitMQ(folder / "rabbitmq", port_or_other(AMQP), port_or_other(MANAGEMENT))
-    found = start(service, "BROKER_URL")
-    ui = f"{found.note}; its UI: {service.management_url} (guest / guest)"
-    if service.port != AMQP:
-        ui += f"; port {AMQP} is taken by one that has no management UI for guest"
-    return Found(found.setting, found.url, service, ui)
-
-
-def find_redis(folder: Path) -> Found:
-    if redis.answers(REDIS):
-        return Found("REDIS_URL", f"redis://127.0.0.1:{REDIS}/0", None, "Redis, which runs already")
-    return start(redis.Redis(folder / "redis", port_or_other(REDIS)), "REDIS_URL")
-
-
-def find_mariadb(folder: Path) -> Found:
-    if mariadb.answers(MYSQL):
-        mariadb.execute(MYSQL, mariadb.create_statement(mariadb.DATABASE))
-        url = mariadb.database_url(MYSQL, mariadb.DATABASE)
-        return Found("DATABASE_URL", url, None, "MariaDB, which runs already")
-    return start(mariadb.MariaDB(folder / "mariadb", port_or_other(MYSQL)), "DATABASE_URL")
-
-
-def find_all(folder: Path, found: list[Found]) -> None:
-    """All three at once. What was found is in `found` also when this raises, to be stopped."""
-    with ThreadPoolExecutor(3) as pool:
-        searches = [pool.submit(find, folder) for find in (find_rabbitmq, find_redis, find_mariadb)]
-    failures = [failure for search in searches if (failure := search.exception())]
-    found += [search.result() for search in searches if not search.exception()]
-    if failures:
-        raise SteplineError("\n".join(str(failure) for failure in failures))
+console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def main() -> int:
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-    found: list[Found] = []
+    ours: list[Service] = []
     try:
         folder = load_settings().data_dir / "services"
-        console.print(f"Local services, with their data under {folder}/")
-        find_all(folder, found)
-        for item in found:
-            console.print(f"  [green]✓[/] {item.note}")
-        console.print("\nIn another terminal:\n")
-        for item in found:
-            print(f"export STEPLINE_{item.setting}={item.url}", flush=True)  # noqa: T201
-        console.print(
-            "\nthen ./task migrate, and ./task api, ./task worker, ./task cron, each in its own. "
-            "Ctrl-C here stops what was started here."
-        )
-        stop.wait()
+        found = find_all(folder, ours, stop)
+        if not stop.is_set():
+            show(found)
+            stop.wait()
     except SteplineError as error:
-        console.print(f"[red]{error}[/]")
+        console.print(str(error), style="red")
         return 1
     finally:
-        ours = [item.service for item in found if item.service is not None]
-        for service in ours:
-            console.print(f"  stopping {service.name} …")
-            service.stop()
+        stop_all(ours)
     return 0
+
+
+def find_all(folder: Path, ours: list[Service], stop: threading.Event) -> list[Found]:
+    """What runs already, and the rest started, all at once; those started are in `ours`, also
+    when this raises."""
+    with ThreadPoolExecutor(len(LOCAL)) as pool:
+        running = list(pool.map(lambda local: local.running(), LOCAL))
+        require_programs([local for local, known in zip(LOCAL, running, strict=True) if not known])
+
+        def start(local: Local, known: Found | None) -> Found:
+            return known or start_own(local, folder, ours, stop)
+
+        attempts = [
+            pool.submit(start, local, known) for local, known in zip(LOCAL, running, strict=True)
+        ]
+    failures = [failure for attempt in attempts if (failure := attempt.exception())]
+    if stop.is_set():
+        return []
+    if failures:
+        raise SteplineError("\n".join(str(failure) for failure in failures))
+    return [attempt.result() for attempt in attempts]
+
+
+def require_programs(wanted: Sequence[Local]) -> None:
+    """Raise `ServiceMissing` in one sentence that names all packages to install."""
+    lacking = {local.package: missing for local in wanted if (missing := local.kind.missing())}
+    if lacking:
+        programs = ", ".join(name for missing in lacking.values() for name in missing)
+        raise ServiceMissing(
+            f"{programs} not found; on Debian or Ubuntu: `apt-get install {' '.join(lacking)}`"
+        )
+
+
+def start_own(local: Local, folder: Path, ours: list[Service], stop: threading.Event) -> Found:
+    service = local.own(folder / local.kind.name.lower())
+    console.print(f"  starting {service.name}, with its data in {os.path.relpath(service.folder)}")
+    service.start(wanted=lambda: not stop.is_set())
+    ours.append(service)
+    return local.started(service)
+
+
+def show(found: Sequence[Found]) -> None:
+    for item in found:
+        console.print(f"  ✓ {item.note}", style="green")
+    console.print("\nIn another terminal:\n")
+    for item in found:
+        print(f"export STEPLINE_{item.setting}={item.url}", flush=True)  # noqa: T201
+    console.print(
+        "\nthen ./task migrate, and ./task api, ./task worker, ./task cron, each in its own. "
+        "Ctrl-C here stops what was started here."
+    )
+
+
+def stop_all(services: Sequence[Service]) -> None:
+    for service in services:
+        console.print(f"  stopping {service.name}")
+    if services:
+        with ThreadPoolExecutor(len(services)) as pool:
+            list(pool.map(lambda service: service.stop(), services))
 
 
 if __name__ == "__main__":

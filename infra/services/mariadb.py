@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
+import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from infra.services.base import (
     ServiceFailed,
     find_program,
     free_port,
-    output_of,
 )
 
 DATABASE = "stepline"
@@ -28,6 +28,7 @@ class MariaDB(Service):
 
     name = "MariaDB"
     package = "mariadb-server"
+    programs = ("mariadbd", "mariadb-install-db")
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         super().__init__(folder)
@@ -41,16 +42,14 @@ class MariaDB(Service):
         return database_url(self.port, database)
 
     def version(self) -> str:
-        text = output_of(find_program("mariadbd", self.package), "--no-defaults", "--version")
-        match = re.search(r"Ver (\S+)", text)
-        return match.group(1) if match else "?"
+        return version(self.port)
 
     def execute(self, statement: str) -> None:
         """Run one statement as root."""
         execute(self.port, statement)
 
-    def start(self, timeout: float = 60.0) -> None:
-        super().start(timeout)
+    def start(self, timeout: float = 60.0, wanted: Callable[[], bool] = lambda: True) -> None:
+        super().start(timeout, wanted)
         self.execute(create_statement(DATABASE))
 
     @property
@@ -58,14 +57,16 @@ class MariaDB(Service):
         return self.folder / "data"
 
     def _prepare(self) -> None:
-        if (self._data / "mysql").exists():
+        if self._data.exists():
             return
-        install = find_program("mariadb-install-db", self.package)
+        # elsewhere, then renamed: what an interrupted installation leaves is no database
+        fresh = self.folder / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
         done = subprocess.run(  # noqa: S603
             [
-                install,
+                find_program("mariadb-install-db", self.package),
                 "--no-defaults",
-                f"--datadir={self._data}",
+                f"--datadir={fresh}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--skip-name-resolve",
@@ -74,9 +75,11 @@ class MariaDB(Service):
             capture_output=True,
             text=True,
             check=False,
+            start_new_session=True,  # Ctrl-C is for us
         )
         if done.returncode:
             raise ServiceFailed(f"mariadb-install-db failed:\n{done.stdout}{done.stderr}")
+        fresh.rename(self._data)
 
     def _command(self) -> Sequence[str]:
         return [
@@ -108,8 +111,8 @@ def _as_user() -> list[str]:
 
 
 def _socket(port: int) -> Path:
-    """In /tmp: a socket's path may have some hundred characters only."""
-    return Path(f"/tmp/stepline-mariadb-{port}.sock")  # noqa: S108
+    """Not with the data: a socket's path may have some hundred characters only."""
+    return Path(tempfile.gettempdir()) / f"stepline-{os.geteuid()}-mariadb-{port}.sock"
 
 
 def database_url(port: int, database: str) -> str:
@@ -120,14 +123,22 @@ def create_statement(database: str) -> str:
     return f"CREATE DATABASE IF NOT EXISTS `{database}` CHARACTER SET utf8mb4"
 
 
-def execute(port: int, statement: str) -> None:
+def execute(port: int, statement: str) -> Any:
+    """Run one statement as root; the first column of its first row, if any."""
     connection: Any = pymysql.connect(host=HOST, port=port, user="root", connect_timeout=2)
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement)
+            row = cursor.fetchone()
         connection.commit()
     finally:
         connection.close()
+    return row[0] if row else None
+
+
+def version(port: int) -> str:
+    """The version of the server that listens there."""
+    return str(execute(port, "SELECT VERSION()"))
 
 
 def answers(port: int) -> bool:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
-import socket
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from infra.services.base import (
     find_program,
     free_port,
 )
+from infra.services.greeting import broker_version
 
 USER = PASSWORD = "guest"  # noqa: S105  (RabbitMQ's own, which it admits from loopback only)
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
@@ -33,6 +32,7 @@ class RabbitMQ(Service):
 
     name = "RabbitMQ"
     package = "rabbitmq-server"
+    programs = ("rabbitmq-server", "rabbitmqctl", "epmd")
 
     def __init__(
         self,
@@ -59,10 +59,11 @@ class RabbitMQ(Service):
 
     @property
     def node(self) -> str:
-        return f"stepline-{self.port}@localhost"
+        """The same whatever the port: the data is filed under it. Its epmd knows no other node."""
+        return "stepline@localhost"
 
     def version(self) -> str:
-        return str(self.management("GET", "/api/overview")["rabbitmq_version"])
+        return version(self.port) or "?"
 
     def management(self, method: str, path: str, body: Any = None) -> Any:
         """One call of the management API; its JSON answer, or None."""
@@ -111,6 +112,7 @@ class RabbitMQ(Service):
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                cwd=self.folder,
                 start_new_session=True,
             )
 
@@ -142,7 +144,7 @@ class RabbitMQ(Service):
         return os.environ | dict(self._environment())
 
     def _answers(self) -> bool:
-        return answers(self.management_port) and speaks_amqp(self.port)
+        return answers(self.management_port) and version(self.port) is not None
 
     def _after_stop(self) -> None:
         if self._epmd is not None:
@@ -180,16 +182,11 @@ def answers(management_port: int) -> bool:
     """Does a management API let guest in, with a node that runs?"""
     try:
         nodes = management(management_port, "GET", "/api/nodes")
-    except (urllib.error.URLError, OSError, ValueError):
+    except (OSError, HTTPException, ValueError):
         return False
     return bool(nodes) and all(node.get("running") for node in nodes)
 
 
-def speaks_amqp(port: int) -> bool:
-    """Does the port answer an AMQP greeting?"""
-    try:
-        with socket.create_connection((HOST, port), timeout=1.0) as connection:
-            connection.sendall(b"AMQP\x00\x00\x09\x01")
-            return re.match(rb"\x01\x00\x00", connection.recv(8)) is not None
-    except OSError:
-        return False
+def version(port: int) -> str | None:
+    """The version of the RabbitMQ on `port`, if guest may log in there."""
+    return broker_version(port, USER, PASSWORD)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import redis
 
-from infra.services.base import HOST, Service, find_program, free_port, output_of
+from infra.services.base import HOST, Service, find_program, free_port
 
 
 class Redis(Service):
@@ -16,6 +15,7 @@ class Redis(Service):
 
     name = "Redis"
     package = "redis-server"
+    programs = ("redis-server",)
 
     def __init__(self, folder: Path, port: int | None = None, extra: Sequence[str] = ()) -> None:
         super().__init__(folder)
@@ -24,12 +24,10 @@ class Redis(Service):
 
     @property
     def url(self) -> str:
-        return f"redis://{HOST}:{self.port}/0"
+        return redis_url(self.port)
 
     def version(self) -> str:
-        text = output_of(find_program("redis-server", self.package), "--version")
-        match = re.search(r"v=(\S+)", text)
-        return match.group(1) if match else "?"
+        return version(self.port)
 
     def _prepare(self) -> None:
         return None
@@ -52,12 +50,24 @@ class Redis(Service):
         return answers(self.port)
 
 
+def redis_url(port: int) -> str:
+    return f"redis://{HOST}:{port}/0"
+
+
 def answers(port: int) -> bool:
     """Is a Redis there that takes commands without a password?"""
-    client = redis.Redis(host=HOST, port=port, socket_timeout=1.0, socket_connect_timeout=1.0)
     try:
-        return bool(client.ping())
+        with _connect(port) as client:
+            return bool(client.ping())
     except redis.RedisError:
         return False
-    finally:
-        client.close()
+
+
+def version(port: int) -> str:
+    """The version of the Redis that listens there."""
+    with _connect(port) as client:
+        return str(client.info("server")["redis_version"])
+
+
+def _connect(port: int) -> redis.Redis:
+    return redis.Redis(host=HOST, port=port, socket_timeout=1.0, socket_connect_timeout=1.0)
