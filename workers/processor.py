@@ -135,31 +135,35 @@ class Processor:
         """Several tasks in one message. A message that came back twice is split, so that a
         poisonous task takes no neighbour along."""
         rest = list(envelope.tasks)
+        handed_over: list[TaskMessage] = []
         if delivery.count < 2:
             began = time.monotonic()
-            while rest and time.monotonic() - began < CHUNK_TIME:
-                await self._one(envelope, rest.pop(0), None)
-        for task in rest:
+            while rest and not self.draining and time.monotonic() - began < CHUNK_TIME:
+                task = rest.pop(0)
+                if await self._one(envelope, task, None):
+                    handed_over.append(task)
+        for task in (*handed_over, *rest):
             await self._engine.send(envelope.queue, envelope.single(task).message())
         await _ack(delivery)
 
-    async def _one(self, envelope: Envelope, task: TaskMessage, delivery: Delivery | None) -> None:
-        """One task to its end, or onward to where it belongs. Without a delivery (within a chunk)
-        the caller settles the message."""
+    async def _one(self, envelope: Envelope, task: TaskMessage, delivery: Delivery | None) -> bool:
+        """One task to its end, or onward to where it belongs; True if it was handed over. Without
+        a delivery (within a chunk) the caller settles the message."""
         if (running := self.running.get(task.id)) is not None:
             await self._adopt(running, delivery)
-            return
+            return False
         running = self.running[task.id] = Running(now())
         if delivery is not None:
             running.deliveries.append(delivery)
-        release = False
+        release = True  # also when this breaks: the broker gives all of them again
         try:
             release = await self._advance(envelope, task, running)
         finally:
             del self.running[task.id]
             running.ended.set()
-        for item in running.deliveries:
-            await (_release(item) if release else _ack(item))
+            for item in running.deliveries:
+                await (_release(item) if release else _ack(item))
+        return release
 
     async def _adopt(self, running: Running, delivery: Delivery | None) -> None:
         """The broker gave the message again, its connection having broken: the run under way goes

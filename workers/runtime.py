@@ -123,9 +123,9 @@ class Runtime:
             log.info("delivery_stale", queue=delivery.queue)
         except Exception:
             log.exception("delivery_failed", queue=delivery.queue)
-            await asyncio.sleep(AFTER_ERROR)
-            with contextlib.suppress(BrokerError):
+            with contextlib.suppress(BrokerError):  # the processor may have released it
                 await delivery.release()
+            await asyncio.sleep(AFTER_ERROR)  # with its slot: a message that breaks us is no storm
 
     def _count(self) -> None:
         self._done += 1

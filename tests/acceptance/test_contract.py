@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -349,7 +350,15 @@ async def test_pages_do_not_shift_under_new_tasks(http: httpx2.AsyncClient) -> N
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [("status=NOPE", "status"), ("limit=0", "limit"), ("cursor=x", "cursor")]
+    ("query", "field"),
+    [
+        ("status=NOPE", "status"),
+        ("limit=0", "limit"),
+        ("cursor=x", "cursor"),
+        ("since=yesterday", "since"),
+        ("since=0001-01-01T00:00:00", "since"),
+        ("until=9999-12-31T23:59:59-10:00", "until"),
+    ],
 )
 async def test_a_bad_filter_is_named(http: httpx2.AsyncClient, query: str, field: str) -> None:
     answer = await http.get(f"/tasks/?{query}")
@@ -357,6 +366,15 @@ async def test_a_bad_filter_is_named(http: httpx2.AsyncClient, query: str, field
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["errors"][0]["field"] == field
+
+
+async def test_a_time_without_a_zone_is_utc(http: httpx2.AsyncClient) -> None:
+    await http.post("/tasks/quick", json={"numbers": [1]})
+    now = datetime.now(UTC).replace(tzinfo=None)
+    later, earlier = (now + timedelta(hours=1)).isoformat(), (now - timedelta(hours=1)).isoformat()
+
+    assert (await http.get("/tasks/", params={"since": later})).json()["total"] == 0
+    assert (await http.get("/tasks/", params={"since": earlier})).json()["total"] > 0
 
 
 async def test_active_shows_what_runs_now(client: Client, http: httpx2.AsyncClient) -> None:

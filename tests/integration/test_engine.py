@@ -431,6 +431,32 @@ async def test_a_stopping_worker_hands_over_after_the_last_checkpoint(stack_of: 
     assert ended.failures == 0
 
 
+async def test_a_stopping_worker_hands_over_what_is_left_of_an_envelope(
+    stack_of: StackOf,
+) -> None:
+    begun = asyncio.Event()
+
+    @handler
+    async def patient(ctx: Context) -> str:
+        begun.set()
+        if ctx.attempt == 1 and ctx.task_name == "slow":
+            await asyncio.Event().wait()
+        return "ended"
+
+    stack = await stack_of(a_type("patient", patient), worker_grace=0.05)
+    worker = await stack.worker()
+    names = ("slow", "next", "last")
+    tasks = tuple(stack.draft("patient", task_name=name).tasks[0] for name in names)
+    await stack.resources.broker.accept("quick_tasks", Envelope("quick_tasks", tasks).message())
+    await begun.wait()
+
+    await worker.runtime.stop()
+    await stack.worker()
+
+    for task in tasks:
+        assert (await stack.ended(task.id)).result == "ended"
+
+
 async def test_a_flush_of_redis_loses_no_running_task(stack_of: StackOf) -> None:
     begun, release = asyncio.Event(), asyncio.Event()
 
