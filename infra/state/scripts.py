@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ Argument = str | bytes | int | float
 @dataclass(slots=True)
 class _Call:
     command: tuple[Argument, ...]
-    script: str | None
     future: asyncio.Future[Any]
 
 
@@ -37,7 +37,10 @@ class ScriptRunner:
     def __init__(self, client: async_redis.Redis) -> None:
         self._client = client
         self._sources = {name: (FOLDER / f"{name}.lua").read_text() for name in NAMES}
-        self._digests: dict[str, str] = {}
+        self._digests = {
+            name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+            for name, source in self._sources.items()
+        }
         self._waiting: list[_Call] = []
         self._flusher: asyncio.Task[None] | None = None
 
@@ -48,46 +51,39 @@ class ScriptRunner:
 
     async def run(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Run a script. Raises `StateUnavailable`; whether it took effect is then unknown."""
-        if not self._digests:
-            await self._load()
-        return await self._enqueue(
-            _Call(("EVALSHA", self._digests[name], len(keys), *keys, *args), name, _future())
-        )
+        return await self.command("EVALSHA", self._digests[name], len(keys), *keys, *args)
 
     async def command(self, *command: Argument) -> Any:
         """Run a plain command in the same pipelines."""
-        return await self._enqueue(_Call(command, None, _future()))
-
-    async def _enqueue(self, call: _Call) -> Any:
+        # encoded here, so that a text that cannot be is its own caller's error and nobody else's
+        call = _Call(tuple(map(_encoded, command)), asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush(), name="redis-flush")
         return await call.future
 
     async def _flush(self) -> None:
+        batch: list[_Call] = []
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
                 await self._send(batch)
+        except BaseException as error:  # whatever it was, nobody may wait for ever
+            _fail([*batch, *self._waiting], StateUnavailable(f"the state gave up: {error!r}"))
+            self._waiting.clear()
+            raise
         finally:
             self._flusher = None
 
     async def _send(self, batch: list[_Call]) -> None:
         try:
             answers = await self._pipeline(batch)
-            again = [
-                position
-                for position, answer in enumerate(answers)
-                if isinstance(answer, NoScriptError)
-            ]
-            if again:
+            unknown = [isinstance(answer, NoScriptError) for answer in answers]
+            if any(unknown):
                 await self._load()
-                repeated = await self._pipeline([batch[position] for position in again])
-                for position, answer in zip(again, repeated, strict=True):
-                    answers[position] = answer
-        except asyncio.CancelledError:
-            _fail(batch, StateUnavailable("the state is being closed"))
-            raise
+                # all that came after is sent again too: a caller's order holds
+                first = unknown.index(True)
+                answers[first:] = await self._pipeline(batch[first:])
         except REDIS_ERRORS as error:
             _fail(batch, StateUnavailable(f"Redis: {type(error).__name__}: {error}"))
             return
@@ -109,15 +105,12 @@ class ScriptRunner:
         return answers
 
     async def _load(self) -> None:
-        try:
-            for name, source in self._sources.items():
-                self._digests[name] = await self._client.script_load(source)
-        except REDIS_ERRORS as error:
-            raise StateUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+        for source in self._sources.values():
+            await self._client.script_load(source)
 
 
-def _future() -> asyncio.Future[Any]:
-    return asyncio.get_running_loop().create_future()
+def _encoded(argument: Argument) -> Argument:
+    return argument.encode() if isinstance(argument, str) else argument
 
 
 def _fail(batch: list[_Call], error: Exception) -> None:
