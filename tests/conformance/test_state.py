@@ -1,20 +1,19 @@
-"""The state: the same scripts on Redis and on its double in memory."""
+"""The state: the same scripts on Redis and on its double in memory.
+
+`token` is the holder's unless a test says otherwise; its first attempt's events are 1-1, 1-2, …
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
-import pytest
-import uuid_utils
 from stepline.contract import EventKind, Status
 
 from infra.codec import dumps, loads, now
 from infra.envelope import TaskMessage
-from infra.state.hub import BACKLOG, EventHub
 from infra.state.idempotency import IdempotencyKeys
 from infra.state.liveness import Heartbeat, Workers
 from infra.state.models import Early, Ended, Held, Missing, NewEvent, Yours
@@ -23,31 +22,6 @@ from infra.state.store import UNCONFIRMED_TTL, State, events_key, steps_key, tas
 from tests.waiting import wait_for
 
 QUEUE = "quick_tasks"
-
-
-@pytest.fixture(params=["fake", pytest.param("redis", marks=pytest.mark.services)])
-def connections(request: pytest.FixtureRequest) -> Connections:
-    url = "fake://" if request.param == "fake" else request.getfixturevalue("redis_url")
-    return Connections(url)
-
-
-@pytest.fixture
-async def state(connections: Connections) -> AsyncIterator[State]:
-    state = State(connections)
-    yield state
-    await state.close()
-
-
-@pytest.fixture
-def task() -> TaskMessage:
-    return TaskMessage(
-        id=str(uuid_utils.uuid7()),
-        type="pair",
-        handlers=("first", "second"),
-        payload={"a": 1},
-        created_at=now(),
-        name="a pair",
-    )
 
 
 def event(attempt: int, seq: int, kind: EventKind = EventKind.LOG, **data: Any) -> NewEvent:
@@ -274,13 +248,181 @@ async def test_one_caller_s_writes_keep_their_order_in_a_shared_round_trip(
     assert ids == [(0, 1), (1, 1), *((1, seq) for seq in range(2, 302))]
 
 
+async def test_a_task_that_is_claimed_expires_no_more(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+
+    await claimed(state, task)
+
+    assert await state._client.ttl(task_key(task.id)) == -1
+    assert await state._client.ttl(events_key(task.id)) == -1
+
+
+async def test_what_the_envelope_knows_is_the_least_that_a_claim_gives(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+
+    claim = await claimed(state, replace(task, attempt=6, failures=3))
+
+    assert (claim.attempt, claim.failures) == (7, 3)
+
+
+async def test_only_the_holder_writes(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+
+    stranger = await state.write(
+        task.id, "another's", events=[event(1, 2)], steps={"0:first": b"1"}
+    )
+
+    assert stranger == "lost"
+    assert await end(state, task, "another's") == "lost"
+    found = await state.get(task.id)
+    assert found is not None
+    assert (found.status, found.last) == (Status.RUNNING, (1, 1))
+    assert await state._client.exists(steps_key(task.id)) == 0
+
+
+async def test_whoever_sees_the_end_can_read_the_result(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+
+    async def look() -> tuple[Status, Any] | None:
+        kept = await state.events(task.id)
+        if not kept[-1].terminal:
+            return None
+        found = await state.get(task.id)
+        assert found is not None
+        return found.status, found.result
+
+    looking = asyncio.create_task(wait_for(look))
+    await end(state, task)
+
+    assert await looking == (Status.SUCCESS, "done")
+
+
+async def test_the_end_of_a_flushed_task_is_not_pretended(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    await state._client.flushdb()
+
+    assert await end(state, task) == "missing"
+    assert await state.get(task.id) is None
+
+
+async def test_an_end_says_nothing_of_an_earlier_attempt_s_error(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    fields = {"status": Status.RETRYING, "failures": 1, "error": b'{"code":"x","message":"m"}'}
+    retry = event(1, 2, EventKind.RETRY_SCHEDULED)
+    await state.settle(task.id, "token", events=[retry], fields=fields)
+    waiting = await state.get(task.id)
+    assert waiting is not None
+    assert waiting.error == {"code": "x", "message": "m"}
+
+    await claimed(state, task, "second")
+    await state.settle(
+        task.id,
+        "second",
+        events=[event(2, 2, EventKind.SUCCEEDED)],
+        fields={"status": Status.SUCCESS, "result": b"1"},
+    )
+
+    ended = await state.get(task.id)
+    assert ended is not None
+    assert (ended.status, ended.error) == (Status.SUCCESS, None)
+
+
+async def test_the_last_step_s_checkpoint_comes_with_the_end_of_an_attempt(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    await state.settle(
+        task.id,
+        "token",
+        events=[event(1, 2, EventKind.RETRY_SCHEDULED)],
+        fields={"status": Status.RETRYING},
+        steps={"0:first": b"[1]", "save:1": b"[2]"},
+    )
+
+    again = await claimed(state, task, "next")
+
+    assert (again.outputs, again.saved) == ({(0, "first"): b"[1]"}, {1: b"[2]"})
+
+
+async def test_what_has_ended_goes_after_its_time(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    await state.write(task.id, "token", steps={"0:first": b"1"})
+    await end(state, task)
+
+    await state.expire([task.id, "unknown"], 100)
+
+    for key in (task_key(task.id), events_key(task.id), steps_key(task.id)):
+        assert 0 < await state._client.ttl(key) <= 100
+
+
+async def test_the_first_calls_of_a_process_may_come_at_once(
+    connections: Connections, task: TaskMessage
+) -> None:
+    fresh = State(connections)
+
+    async def claim_after(turns: int) -> object:
+        for _ in range(turns):
+            await asyncio.sleep(0)  # the loop's next turn: callers come one by one
+        return await fresh.claim(QUEUE, task, token="t", worker="w")
+
+    claims = await asyncio.gather(*(claim_after(turns) for turns in range(60)))
+
+    assert claims == [Missing()] * 60
+    await fresh.close()
+
+
+async def test_a_redis_that_forgot_the_scripts_gets_them_again_and_order_holds(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    await state._client.script_flush()
+
+    answer, found = await asyncio.gather(
+        state.write(task.id, "token", fields={"step": 7}), state.get(task.id)
+    )
+
+    assert answer == "ok"
+    assert found is not None
+    assert found.step == 7
+
+
+async def test_a_text_that_cannot_be_sent_harms_nobody_else(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+
+    async with asyncio.timeout(5):
+        bad, good = await asyncio.gather(
+            state.write(task.id, "token", fields={"message": "\ud800"}),
+            state.write(task.id, "token", fields={"step": 1}),
+            return_exceptions=True,
+        )
+
+    assert isinstance(bad, UnicodeEncodeError)
+    assert good == "ok"
+
+
 async def test_several_are_read_at_once(state: State, task: TaskMessage) -> None:
     await state.submit(QUEUE, task)
 
-    found, nothing = await state.get_many([task.id, "unknown"])
+    nothing, found = await state.get_many(["unknown", task.id])
 
     assert found is not None
     assert (found.id, nothing) == (task.id, None)
+    assert await state.get("unknown") is None
+    assert await state.get_many([]) == []
 
 
 async def test_a_process_is_alive_while_it_beats(connections: Connections) -> None:
@@ -307,53 +449,6 @@ async def test_a_process_is_alive_while_it_beats(connections: Connections) -> No
     assert await workers.is_dead("worker@h:1") is True
     assert time.monotonic() - began >= 3.0
     await workers.close()
-
-
-async def test_a_watcher_misses_nothing_after_it_has_come(
-    connections: Connections, state: State, task: TaskMessage
-) -> None:
-    hub = EventHub(connections)
-    await state.submit(QUEUE, task)
-    async with hub.watch(task.id) as one, hub.watch(task.id) as two:
-        await claimed(state, task)
-        await end(state, task)
-        for watcher in (one, two):
-            first, last = await watcher.next(), await watcher.next()
-            assert first is not None
-            assert last is not None
-            assert (first.previous, first.event.id) == ((0, 1), (1, 1))
-            assert (last.previous, last.event.id, last.event.terminal) == ((1, 1), (1, 2), True)
-            assert last.frame == last.event.frame()
-    await hub.close()
-
-
-async def test_a_watcher_that_lags_is_told_to_read_again(
-    connections: Connections, state: State, task: TaskMessage
-) -> None:
-    hub = EventHub(connections)
-    await state.submit(QUEUE, task)
-    await claimed(state, task)
-    async with hub.watch(task.id) as slow, hub.watch(task.id) as witness:
-        for seq in range(2, BACKLOG + 20):
-            await state.write(task.id, "token", events=[event(1, seq)])
-            assert await asyncio.wait_for(witness.next(), 5) is not None
-
-        seen = [await slow.next() for _ in range(BACKLOG + 1)]
-
-    assert None not in seen[:-1]
-    assert seen[-1] is None
-    await hub.close()
-
-
-async def test_viewers_are_sent_away_when_the_process_stops(
-    connections: Connections, task: TaskMessage
-) -> None:
-    hub = EventHub(connections)
-    async with hub.watch(task.id) as watcher:
-        hub.end_all()
-        assert await watcher.next() is None
-        assert watcher.closed
-    await hub.close()
 
 
 async def test_an_idempotency_key_belongs_to_one_request(state: State) -> None:

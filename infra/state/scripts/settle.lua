@@ -32,6 +32,7 @@ for i = 1, count do
   redis.call('HSET', steps, ARGV[at + 2 * i - 1], ARGV[at + 2 * i])
 end
 at = at + 2 * count + 1
+redis.call('HDEL', task, 'error') -- of an earlier attempt; this one brings its own, if any
 redis.call('HSET', task, 'last', last, 'settled', ARGV[2], unpack(ARGV, at))
 redis.call('HDEL', task, 'token', 'holder', 'progress', 'step')
 return 'ok'
