@@ -136,26 +136,35 @@ class EventHub:
         while True:
             try:
                 message = await self._pubsub.parse_response(block=True)
-                self._dispatch(message)
+                await self._dispatch(message)
             except asyncio.CancelledError:
                 raise
             except REDIS_ERRORS as error:
                 log.warning("event_hub_disconnected", error=str(error))
                 await self._reconnect()
 
-    def _dispatch(self, message: list[Any]) -> None:
+    async def _dispatch(self, message: list[Any]) -> None:
         kind, name = message[0], message[1].decode() if message[1] else ""
-        if kind == b"subscribe":
-            confirmed = self._confirmed.get(name)
-            if confirmed is not None and not confirmed.done():
-                confirmed.set_result(None)
-        elif kind == b"message":
+        if kind == b"message":
             live = _read_live(message[2])
             for watcher in self._watchers.get(name, ()):
                 watcher.put(live)
+        elif kind == b"subscribe":
+            self._subscribed(name)
+        elif kind == b"unsubscribe":
+            await self._pubsub.handle_message(message)  # or the client keeps the name for ever
+
+    def _subscribed(self, name: str) -> None:
+        confirmed = self._confirmed.get(name)
+        if confirmed is not None and not confirmed.done():
+            confirmed.set_result(None)
+            return
+        # subscribed anew: from here on nothing is missed, but before it something may have been
+        for watcher in self._watchers.get(name, ()):
+            watcher.put(None)
 
     async def _reconnect(self) -> None:
-        """Subscribe anew to all that is watched, then have every viewer read its stream again."""
+        """Subscribe anew to all that is watched; each confirmation has its viewers read again."""
         while True:
             await asyncio.sleep(0.1 + random.random() * 0.4)
             old, self._pubsub = self._pubsub, self._client.pubsub()
@@ -169,9 +178,6 @@ class EventHub:
                         await self._pubsub.connect()
             except REDIS_ERRORS:
                 continue
-            for watchers in self._watchers.values():
-                for watcher in watchers:
-                    watcher.put(None)
             return
 
 
