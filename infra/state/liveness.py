@@ -110,6 +110,7 @@ class Workers:
         with translated():
             pipeline = self._client.pipeline(transaction=False)
             pipeline.hset(worker_key(worker), mapping={"active": body})
+            pipeline.expire(worker_key(worker), FORGET_AFTER)  # it may beat no more
             await pipeline.execute()
 
     async def all(self) -> list[WorkerRecord]:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from stepline.contract import EventKind, Status
 
 from infra.codec import dumps, loads, now
 from infra.envelope import TaskMessage
+from infra.services.redis import Redis
 from infra.state.idempotency import IdempotencyKeys
-from infra.state.liveness import Heartbeat, Workers
+from infra.state.liveness import DEAD_AFTER, FORGET_AFTER, Heartbeat, Workers, worker_key
 from infra.state.models import Early, Ended, Held, Missing, NewEvent, Yours
-from infra.state.redis import Connections
+from infra.state.redis import Connections, StateUnavailable
 from infra.state.store import UNCONFIRMED_TTL, State, events_key, steps_key, task_key
 from tests.waiting import wait_for
 
@@ -425,16 +429,26 @@ async def test_several_are_read_at_once(state: State, task: TaskMessage) -> None
     assert await state.get_many([]) == []
 
 
-async def test_a_process_is_alive_while_it_beats(connections: Connections) -> None:
-    info = {
-        "host": "h",
-        "pid": 1,
-        "version": "1",
-        "queues": ["quick_tasks"],
-        "started_at": "2026-01-01T00:00:00Z",
-    }
+INFO = {
+    "host": "h",
+    "pid": 1,
+    "version": "1",
+    "queues": ["quick_tasks"],
+    "started_at": "2026-01-01T00:00:00Z",
+}
+
+
+@pytest.fixture
+async def workers(connections: Connections) -> AsyncIterator[Workers]:
     workers = Workers(connections)
-    beat = Heartbeat(connections, "worker@h:1", info)
+    yield workers
+    await workers.close()
+
+
+async def test_a_process_is_alive_while_it_beats(
+    connections: Connections, workers: Workers
+) -> None:
+    beat = Heartbeat(connections, "worker@h:1", INFO)
     beat.start()
     await wait_for(workers.all)
 
@@ -447,7 +461,72 @@ async def test_a_process_is_alive_while_it_beats(connections: Connections) -> No
     assert await workers.all() == []
     began = time.monotonic()
     assert await workers.is_dead("worker@h:1") is True
-    assert time.monotonic() - began >= 3.0
+    assert time.monotonic() - began >= DEAD_AFTER
+
+
+async def test_a_process_whose_beat_has_stopped_is_listed_but_not_alive(
+    connections: Connections, workers: Workers
+) -> None:
+    beat = Heartbeat(connections, "worker@h:1", INFO)
+    await asyncio.to_thread(beat._beat)  # one beat, and no more: the process was killed
+
+    assert [known.id for known in await workers.all()] == ["worker@h:1"]
+    assert await workers.alive() == []
+    assert await workers.is_dead("worker@h:1") is True
+
+    await asyncio.to_thread(beat._client.close)
+
+
+async def test_a_report_of_a_process_that_is_gone_does_not_bring_it_back(
+    state: State, workers: Workers
+) -> None:
+    await workers.report("worker@h:1", {"task": now()})
+
+    assert await workers.all() == []
+    assert 0 < await state._client.ttl(worker_key("worker@h:1")) <= FORGET_AFTER
+
+
+@pytest.fixture
+def own_redis(redis_server: Redis, services_folder: Path) -> Iterator[Redis]:
+    """One that may be stopped."""
+    service = Redis(services_folder / "redis-stopped")
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.mark.services
+async def test_without_redis_every_call_says_so_and_with_it_they_work_again(
+    own_redis: Redis, task: TaskMessage
+) -> None:
+    connections = Connections(own_redis.url)
+    state, workers = State(connections), Workers(connections)
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+
+    await asyncio.to_thread(own_redis.stop)
+    calls: list[Callable[[], Awaitable[object]]] = [
+        state.ping,
+        lambda: state.submit(QUEUE, task),
+        lambda: state.confirm(task.id),
+        lambda: state.claim(QUEUE, task, token="other", worker="w"),
+        lambda: state.write(task.id, "token", events=[event(1, 2)]),
+        lambda: end(state, task),
+        lambda: state.get(task.id),
+        lambda: state.get_many([task.id]),
+        lambda: state.events(task.id),
+        lambda: state.expire([task.id], 60),
+        lambda: workers.is_dead("worker@a:1"),
+        workers.all,
+    ]
+    for call in calls:
+        with pytest.raises(StateUnavailable):
+            await asyncio.wait_for(call(), 5)
+
+    await asyncio.to_thread(own_redis.start)
+    assert await state.write(task.id, "token", events=[event(1, 2)]) == "ok"
+    assert [item.id for item in await state.events(task.id)] == [(0, 1), (1, 1), (1, 2)]
+    await state.close()
     await workers.close()
 
 
