@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -27,10 +28,24 @@ def to_json(
     yield b"\n]\n"
 
 
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Quotes also the texts that only other parsers take for something else: `1e3` and `0o17` are
+    numbers in YAML 1.2, `08540` too (the leading zero is lost), `y` is true in strict YAML 1.1."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?\Z|0o[0-7]+\Z"),
+    list("-+.0123456789"),
+)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]\Z"), list("yYnN"))
+
+
 def to_yaml(
     records: list[Any], single: bool, count: Count = unseen
 ) -> Generator[bytes, None, None]:
-    """A mapping for one object, a sequence of mappings for a list."""
+    """A mapping for one object, a sequence of mappings for a list. Parsers of YAML 1.1 and of 1.2
+    read the same types."""
     if single or not records:
         yield _yaml(records[0] if single else [])
         return
@@ -42,7 +57,7 @@ def to_yaml(
 def _yaml(value: Any) -> bytes:
     text: str = yaml.dump(
         value,
-        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+        Dumper=_Dumper,
         allow_unicode=True,
         sort_keys=False,
         width=10_000,

@@ -72,6 +72,23 @@ def test_yaml_objects_keep_their_order_and_their_script() -> None:
     assert text == "名字: 王小明\na: 'yes'\n"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["1e3", "08540", "0o17", "1.5e3", "-.5", "y", "N", "yes", "~", "=", "2026-01-01", "12:30"],
+)
+def test_yaml_quotes_what_any_parser_could_take_for_no_text(text: str) -> None:
+    assert written(to_yaml([{text: text}], True)).decode() == f"'{text}': '{text}'\n"
+
+
+def test_yaml_numbers_are_not_quoted() -> None:
+    record = {"a": 1, "b": -0.5, "c": 1e20, "d": 2**64 - 1, "e": True, "f": None, "g": 1e-7}
+    text = written(to_yaml([record], True))
+
+    assert same(yaml.safe_load(text), record)
+    assert b"'" not in text
+    assert b"!!" not in text
+
+
 def unguarded(cell: str) -> str:
     return cell[1:] if re.match(r"'+[=+\-@\t\r\n\0]", cell) else cell
 
