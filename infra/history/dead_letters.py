@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from infra.codec import dumps, loads
 from infra.history.base import DeadLetterRecord
-from infra.history.engine import connected, in_transaction
+from infra.history.documents import put_back, set_aside
+from infra.history.engine import connected, in_transaction, plain
 from infra.history.models import DeadLetterRow
 
 LETTERS = DeadLetterRow.__table__  # type: ignore[attr-defined]
@@ -31,14 +32,17 @@ async def add(engine: AsyncEngine, letters: Sequence[DeadLetterRecord]) -> None:
         }
         for letter in sorted(letters, key=lambda letter: letter.id)
     ]
+    large = []
     statement: Any
     if engine.dialect.name == "mysql":
+        large = set_aside(LETTERS, rows, ("body",))
         statement = mysql.insert(LETTERS).on_duplicate_key_update(id=LETTERS.c.id)
     else:
         statement = sqlite.insert(LETTERS).on_conflict_do_nothing(index_elements=["id"])
 
     async def work(connection: AsyncConnection) -> None:
         await connection.execute(statement, rows)
+        await put_back(connection, large)
 
     await in_transaction(engine, work)
 
@@ -47,7 +51,7 @@ async def page(engine: AsyncEngine, after: str | None, limit: int) -> list[DeadL
     statement = select(LETTERS).order_by(LETTERS.c.died_at.desc(), LETTERS.c.id.desc()).limit(limit)
     async with connected(engine) as connection:
         if after is not None:
-            known = select(LETTERS.c.died_at).where(LETTERS.c.id == after)
+            known = select(LETTERS.c.died_at).where(LETTERS.c.id == plain(after))
             died_at = (await connection.execute(known)).scalar_one_or_none()
             if died_at is None:
                 return []

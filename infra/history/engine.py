@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from infra.history.base import HistoryRejected, HistoryUnavailable
@@ -23,6 +23,9 @@ TRIES = 5
 
 REFUSED = {1264, 1265, 1292, 1366, 1406, 1153}
 """MySQL's numbers for a value that does not fit its column, or a packet that is too large."""
+
+UNSENDABLE = (UnicodeError, OverflowError)
+"""What the drivers raise, unwrapped, for a value that they cannot send."""
 
 T = TypeVar("T")
 
@@ -65,7 +68,7 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     try:
         async with engine.connect() as connection:
             yield connection
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
+    except (SQLAlchemyError, OSError, TimeoutError, *UNSENDABLE) as error:
         raise translate(error) from error
 
 
@@ -75,7 +78,7 @@ async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], 
         try:
             async with engine.begin() as connection:
                 return await work(connection)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (SQLAlchemyError, OSError, TimeoutError, *UNSENDABLE) as error:
             if not _is_collision(error) or attempt == TRIES:
                 raise translate(error) from error
         await asyncio.sleep(random.random() * 0.05 * attempt)
@@ -100,6 +103,14 @@ def translate(error: BaseException) -> Exception:
     text = f"{type(original).__name__}: {original}"[:500]
     if isinstance(error, IntegrityError | DataError) or error_number(error) in REFUSED:
         return HistoryRejected(text)
-    if isinstance(error, DBAPIError) and not isinstance(original, Exception):
+    if isinstance(error, StatementError) and isinstance(original, ValueError | OverflowError):
+        return HistoryRejected(text)  # refused on this side, before it was sent
+    if isinstance(error, UNSENDABLE):
         return HistoryRejected(text)
     return HistoryUnavailable(f"the database does not answer: {text}")
+
+
+def plain(word: str) -> str:
+    """`word` as an ASCII column can be compared with it. MySQL refuses to compare one with anything
+    else; a tilde is in no id and no name of ours either, and sorts after them all."""
+    return word if word.isascii() else "~"

@@ -10,12 +10,19 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from infra.history.base import HistoryUnavailable
 from infra.history.engine import connected
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+LOCK_NAME = "CONCAT('stepline.migrate.', MD5(DATABASE()))"
+"""A MySQL lock is the whole server's, and its name 64 characters at most."""
+
+PATIENCE = 60
+"""Seconds to wait for another process that is migrating."""
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -44,11 +51,36 @@ async def current_revision(engine: AsyncEngine) -> str | None:
 
 
 async def migrate_engine(engine: AsyncEngine) -> None:
-    """Bring the schema up to date. Safe to run twice."""
+    """Bring the schema up to date. Safe to run twice, and by several processes at once."""
 
     def upgrade(connection: Connection) -> Any:
-        command.upgrade(alembic_config(connection), "head")
-        connection.commit()
+        _lock(connection)
+        try:
+            command.upgrade(alembic_config(connection), "head")
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+        finally:
+            _unlock(connection)
 
     async with connected(engine) as connection:
         await connection.run_sync(upgrade)
+
+
+def _lock(connection: Connection) -> None:
+    """One migrates, the others wait. SQLite's driver would commit each table by itself: begun
+    here, an interrupted migration leaves nothing behind. (MySQL has no transactions for tables.)"""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
+    got = connection.execute(text(f"SELECT GET_LOCK({LOCK_NAME}, {PATIENCE})")).scalar_one()
+    if got != 1:
+        raise HistoryUnavailable(f"another process has been migrating for {PATIENCE} seconds")
+
+
+def _unlock(connection: Connection) -> None:
+    """A connection that is lost gives its lock back by itself."""
+    if connection.dialect.name == "mysql" and not connection.invalidated:
+        connection.execute(text(f"SELECT RELEASE_LOCK({LOCK_NAME})"))
+        connection.rollback()

@@ -17,6 +17,7 @@ FILLED = ("name", "payload", "retry_of", "idempotency_key")
 """Filled once, never erased."""
 
 NEWER_IF_KNOWN = ("finished_at", "worker")
+"""As below, but what the newer record leaves None an older one may fill, be it late or early."""
 
 NEWER = ("status", "attempt", "seq", "updated_at", "result", "error")
 """Follow the record with the higher version."""
@@ -40,7 +41,14 @@ def task_upsert(dialect: str) -> Any:
     ]
     changes.append(("started_at", _least(new.started_at)))
     changes += [
-        (name, _if(wins, func.coalesce(new[name], TASKS.c[name]), TASKS.c[name]))
+        (
+            name,
+            _if(
+                wins,
+                func.coalesce(new[name], TASKS.c[name]),
+                func.coalesce(TASKS.c[name], new[name]),
+            ),
+        )
         for name in NEWER_IF_KNOWN
     ]
     changes += [(name, _if(wins, new[name], TASKS.c[name])) for name in NEWER]

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from infra.codec import dumps
-from infra.history.base import AttemptRecord, TaskRecord
+from infra.history.base import AttemptRecord, HistoryRejected, TaskRecord
+from infra.history.documents import put_back, set_aside
 from infra.history.engine import in_transaction
-from infra.history.upsert import attempt_upsert, task_upsert
+from infra.history.upsert import ATTEMPTS, TASKS, attempt_upsert, task_upsert
 
 ROWS = 500
 """Rows a statement."""
@@ -24,12 +25,17 @@ async def write(engine: AsyncEngine, records: Sequence[TaskRecord]) -> None:
     rows = [_task_row(record) for record in merged]
     attempts = [_attempt_row(record.id, item) for record in merged for item in record.attempts]
     dialect = engine.dialect.name
+    large = []
+    if dialect == "mysql":
+        large = set_aside(TASKS, rows, ("payload", "result", "error"))
+        large += set_aside(ATTEMPTS, attempts, ("events", "outputs", "error"))
 
     async def work(connection: AsyncConnection) -> None:
         for start in range(0, len(rows), ROWS):
             await connection.execute(task_upsert(dialect), rows[start : start + ROWS])
         for start in range(0, len(attempts), ROWS):
             await connection.execute(attempt_upsert(dialect), attempts[start : start + ROWS])
+        await put_back(connection, large)
 
     await in_transaction(engine, work)
 
@@ -44,7 +50,8 @@ def merge(records: Iterable[TaskRecord]) -> list[TaskRecord]:
 
 
 def _merge_two(first: TaskRecord, second: TaskRecord) -> TaskRecord:
-    older, newer = (first, second) if second.version > first.version else (second, first)
+    moves = second.version > first.version and not first.status.ended
+    older, newer = (first, second) if moves else (second, first)
     attempts = {item.attempt: item for item in older.attempts}
     for item in newer.attempts:
         known = attempts.get(item.attempt)
@@ -69,7 +76,10 @@ def _earliest(*moments: datetime | None) -> datetime | None:
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else dumps(value).decode()
+    try:
+        return None if value is None else dumps(value).decode()
+    except TypeError as error:
+        raise HistoryRejected(f"not JSON: {error}") from error
 
 
 def _task_row(record: TaskRecord) -> dict[str, Any]:

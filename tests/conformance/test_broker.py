@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -27,6 +27,7 @@ from infra.broker.topology import (
     DELIVERY_LIMIT,
     HISTORY_QUEUE,
     LADDER,
+    SCHEDULED_KEY,
     Topology,
     rung_for,
 )
@@ -301,6 +302,109 @@ async def test_a_subscriber_may_begin_again_on_a_fresh_channel(broker: Broker) -
     await wait_for(lambda: depth_is(broker, QUEUE, 1))
 
 
+async def test_a_scheduled_acceptance_reaches_history_alone(
+    broker: Broker, history: list[Message]
+) -> None:
+    await broker.accept(SCHEDULED_KEY, message())
+
+    await wait_for(lambda: history)
+    assert history == [message()]
+    assert [await broker.depth(queue) for queue in (QUEUE, OTHER)] == [0, 0]
+
+
+async def test_an_acceptance_goes_to_its_own_work_queue_alone(
+    broker: Broker, history: list[Message]
+) -> None:
+    await broker.accept(OTHER, message())
+
+    await wait_for(lambda: depth_is(broker, OTHER, 1))
+    assert await broker.depth(QUEUE) == 0
+
+
+@pytest.mark.parametrize("queue", [HISTORY_QUEUE, DEAD_LETTERS_QUEUE])
+async def test_nothing_is_accepted_straight_into_a_queue_that_is_no_work_queue(
+    broker: Broker, history: list[Message], queue: str
+) -> None:
+    with pytest.raises(Unroutable):
+        await broker.accept(queue, message())
+
+    assert history == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        Message("envelope", b""),
+        Message("record", b"\x00\xff\r\n", correlation_id="任务-1"),
+        Message("dead", b"{}", headers={"text": "", "whole": -(2**40), "part": 0.1, "中文": "😀"}),
+    ],
+    ids=["empty", "bytes", "headers"],
+)
+@pytest.mark.parametrize("delay", [0.0, 0.25])
+async def test_a_message_arrives_as_it_was_sent(
+    broker: Broker, sent: Message, delay: float
+) -> None:
+    consumer = Consumer()
+    await broker.consume(QUEUE, consumer, prefetch=1)
+
+    await broker.send(QUEUE, sent, delay=delay)
+
+    assert (await consumer.take()).message == sent
+
+
+async def test_what_a_closed_consumer_held_keeps_its_order(broker: Broker) -> None:
+    first, second = Consumer(), Consumer()
+    for number in range(6):
+        await broker.send(QUEUE, message(b"%d" % number))
+    closing = await broker.consume(QUEUE, first, prefetch=3)
+    await wait_for(lambda: len(first.held) == 3)
+
+    await closing.close()
+    await broker.consume(QUEUE, second, prefetch=10)
+
+    await wait_for(lambda: len(second.held) == 6)
+    assert second.bodies == [b"%d" % number for number in range(6)]
+    assert [delivery.count for delivery in second.held] == [1, 1, 1, 0, 0, 0]
+
+
+async def test_consumers_of_a_work_queue_share_it(broker: Broker) -> None:
+    one, two = Consumer(), Consumer()
+    await broker.consume(QUEUE, one, prefetch=2)
+    await broker.consume(QUEUE, two, prefetch=2)
+
+    for number in range(4):
+        await broker.send(QUEUE, message(b"%d" % number))
+
+    await wait_for(lambda: len(one.held) == len(two.held) == 2)
+    assert sorted(one.bodies + two.bodies) == [b"0", b"1", b"2", b"3"]
+
+
+async def test_a_full_queue_class_holds_up_no_other(broker: Broker) -> None:
+    busy, free = Consumer(), Consumer()
+    await broker.consume(OTHER, busy, prefetch=1)
+    await broker.consume(QUEUE, free, prefetch=1)
+    for _ in range(3):
+        await broker.send(OTHER, message(b"long"))
+    await wait_for(lambda: busy.held)
+
+    await broker.send(QUEUE, message(b"quick"))
+
+    assert (await free.take()).message.body == b"quick"
+    assert busy.bodies == [b"long"]
+
+
+@pytest.mark.parametrize("queue", [HISTORY_QUEUE, DEAD_LETTERS_QUEUE])
+async def test_a_record_is_never_given_up(broker: Broker, queue: str) -> None:
+    consumer = Consumer()
+    await broker.consume(queue, consumer, prefetch=1)
+    await broker.send(queue, message(b"record"))
+
+    for _ in range(DELIVERY_LIMIT + 5):
+        await (await consumer.take()).release()
+
+    assert (await consumer.take()).message.body == b"record"
+
+
 async def test_an_announcement_needs_no_listener(broker: Broker) -> None:
     await broker.announce("quick.succeeded", message())
 
@@ -319,15 +423,30 @@ async def test_a_caller_that_goes_away_leaves_its_publish_to_finish(broker: Brok
 
 async def test_a_healthy_broker_passes_its_check_and_a_closed_one_refuses(url: str) -> None:
     broker = make_broker(url, publish_timeout=2.0, topology=Topology((QUEUE,)), name="closing")
+    consumer = Consumer()
     await broker.open()
     await broker.check()
+    await broker.consume(QUEUE, consumer, prefetch=1)
+    await broker.send(QUEUE, message())
+    held = await consumer.take()
 
     await broker.close()
 
-    with pytest.raises(BrokerUnavailable):
-        await broker.send(QUEUE, message())
-    with pytest.raises(BrokerUnavailable):
-        await broker.check()
+    calls: list[Callable[[], Awaitable[object]]] = [
+        broker.check,
+        lambda: broker.accept(QUEUE, message()),
+        lambda: broker.send(QUEUE, message()),
+        lambda: broker.send(QUEUE, message(), delay=0.25),
+        lambda: broker.announce("quick.succeeded", message()),
+        lambda: broker.consume(QUEUE, consumer, prefetch=1),
+        lambda: broker.depth(QUEUE),
+    ]
+    for call in calls:
+        with pytest.raises(BrokerUnavailable):
+            await call()
+    with pytest.raises(StaleDelivery):
+        await held.ack()
+    await broker.close()
 
 
 async def test_a_closed_broker_lets_a_publish_in_flight_end_in_a_broker_s_answer(url: str) -> None:

@@ -57,7 +57,7 @@ async def test_another_worker_goes_on_where_a_killed_one_was(
                 recovered = time.monotonic() - killed
 
         assert recovered is not None
-        assert recovered < 5.0
+        assert recovered < 20.0  # some three seconds on a quiet machine
         seconds = [event.current for event in events if event.kind is EventKind.STEP_PROGRESS]
         assert seconds == sorted(set(seconds)), "no second is worked twice"
         assert seconds[-1] == 6
