@@ -7,8 +7,10 @@ outputs that are too large for Redis; no download reaches that one.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import hashlib
 import re
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,10 +45,16 @@ NAME = re.compile(r"[^\W_][\w.\-]*")
 MAX_NAME_BYTES = 200
 """File systems take 255 bytes, and a file that is being written has a suffix."""
 CHUNK = 256 * 1024
+SETTLE = 0.05
+"""Seconds at exit for obstore's threads to let go of Python objects. One that waits for the
+interpreter while it ends aborts the process (PyO3/pyo3-async-runtimes#40)."""
 ABORT_TIMEOUT = 5.0
 """Seconds that a cancelled write may take to remove what it has stored so far."""
 S3_RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
 """Short: the task's own retry policy waits better than a request that hangs."""
+
+
+atexit.register(time.sleep, SETTLE)
 
 
 class BadExportName(SteplineError):
