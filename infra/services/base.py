@@ -16,6 +16,8 @@ from pathlib import Path
 
 from stepline.errors import SteplineError
 
+from infra.services.guard import Guard
+
 HOST = "127.0.0.1"
 SBIN = ("/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin")
 LOOK_EVERY = 0.05
@@ -79,6 +81,7 @@ class Service(ABC):
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
 
     @classmethod
     def missing(cls) -> list[str]:
@@ -131,7 +134,9 @@ class Service(ABC):
         with self._own_folder() as lock:
             try:
                 self._prepare()
+                self._unguard()
                 self._process = self._spawn(lock)
+                self._guard = Guard(self._process.pid)
                 self._wait_until_ready(timeout, wanted)
             except BaseException:
                 self.kill()
@@ -153,6 +158,7 @@ class Service(ABC):
             self._process.wait(STOP_TIMEOUT)
             self._wait_for_the_others()
             self._process = None
+        self._unguard()
         self._after_stop()
 
     def pause(self) -> None:
@@ -194,6 +200,11 @@ class Service(ABC):
                 pass_fds=[lock],
                 start_new_session=True,  # Ctrl-C is for us; and the whole group can be ended
             )
+
+    def _unguard(self) -> None:
+        if self._guard is not None:
+            self._guard.dismiss()
+            self._guard = None
 
     def _wait_until_ready(self, timeout: float, wanted: Callable[[], bool]) -> None:
         deadline = time.monotonic() + timeout

@@ -21,6 +21,7 @@ from infra.services.base import (
     free_port,
 )
 from infra.services.greeting import broker_version
+from infra.services.guard import Guard
 
 USER = PASSWORD = "guest"  # noqa: S105  (RabbitMQ's own, which it admits from loopback only)
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
@@ -48,6 +49,7 @@ class RabbitMQ(Service):
         self._dist_port = free_port()
         self._extra = tuple(extra)
         self._epmd: subprocess.Popen[bytes] | None = None
+        self._epmd_guard: Guard | None = None
 
     @property
     def url(self) -> str:
@@ -101,20 +103,25 @@ class RabbitMQ(Service):
         )
         self._write("advanced.config", "[].\n")
         if self._epmd is None or self._epmd.poll() is not None:
-            self._epmd = subprocess.Popen(  # noqa: S603
-                [
-                    find_program("epmd", "erlang-base"),
-                    "-address",
-                    HOST,
-                    "-port",
-                    str(self._epmd_port),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd=self.folder,
-                start_new_session=True,
-            )
+            self._after_stop()
+            self._start_epmd()
+
+    def _start_epmd(self) -> None:
+        self._epmd = subprocess.Popen(  # noqa: S603
+            [
+                find_program("epmd", "erlang-base"),
+                "-address",
+                HOST,
+                "-port",
+                str(self._epmd_port),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder,
+            start_new_session=True,
+        )
+        self._epmd_guard = Guard(self._epmd.pid)
 
     def _write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
@@ -151,6 +158,9 @@ class RabbitMQ(Service):
             self._epmd.kill()
             self._epmd.wait(STOP_TIMEOUT)
             self._epmd = None
+        if self._epmd_guard is not None:
+            self._epmd_guard.dismiss()
+            self._epmd_guard = None
 
 
 def _script(name: str) -> str:

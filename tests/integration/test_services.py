@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +27,7 @@ ANSWERS: dict[str, Callable[[int], object]] = {
     "Redis": redis.answers,
     "MariaDB": mariadb.answers,
 }
+ROOT = Path(__file__).parents[2]
 LISTENING = "0A"
 LOOPBACK = "0100007F"
 
@@ -50,6 +54,13 @@ def processes_in(folder: Path) -> list[str]:
         except OSError:  # ended meanwhile
             continue
     return found
+
+
+def wait_until_gone(folder: Path, timeout: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout
+    while left := processes_in(folder):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def listening_addresses(port: int) -> set[str]:
@@ -109,6 +120,26 @@ def test_given_up_while_starting_it_leaves_nothing_behind(service: Service) -> N
         service.start(wanted=lambda: not stop.is_set())
 
     assert processes_in(service.folder) == []
+
+
+def test_it_ends_with_whoever_started_it_even_by_kill_9(service: Service) -> None:
+    program = f"""
+from pathlib import Path
+from {type(service).__module__} import {type(service).__name__} as Kind
+Kind(Path({str(service.folder)!r})).start()
+print("started", flush=True)
+input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as starter:
+        assert starter.stdout is not None
+        assert starter.stdout.readline() == b"started\n"
+        assert processes_in(service.folder)
+
+        starter.kill()
+
+    wait_until_gone(service.folder)
 
 
 def test_frozen_it_does_not_answer_until_it_goes_on(redis_server: Redis) -> None:
