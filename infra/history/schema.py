@@ -10,9 +10,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import SQLModel
 
+import infra.history.models  # noqa: F401  (fills the metadata)
 from infra.history.base import HistoryUnavailable
 from infra.history.engine import connected
 
@@ -56,6 +58,7 @@ async def migrate_engine(engine: AsyncEngine) -> None:
     def upgrade(connection: Connection) -> Any:
         _lock(connection)
         try:
+            _refuse_half_made(connection)
             command.upgrade(alembic_config(connection), "head")
             connection.commit()
         except BaseException:
@@ -77,6 +80,18 @@ def _lock(connection: Connection) -> None:
     got = connection.execute(text(f"SELECT GET_LOCK({LOCK_NAME}, {PATIENCE})")).scalar_one()
     if got != 1:
         raise HistoryUnavailable(f"another process has been migrating for {PATIENCE} seconds")
+
+
+def _refuse_half_made(connection: Connection) -> None:
+    """Tables of our names without a revision are not ours to alter or to drop."""
+    if MigrationContext.configure(connection).get_current_revision() is not None:
+        return
+    there = set(inspect(connection).get_table_names()) & set(SQLModel.metadata.tables)
+    if there:
+        raise HistoryUnavailable(
+            f"the database has {', '.join(sorted(there))} but no revision: an earlier migration "
+            "was interrupted, or another program lives there; empty the database or name another"
+        )
 
 
 def _unlock(connection: Connection) -> None:

@@ -213,11 +213,8 @@ async def test_who_ran_a_task_is_filled_in_after_its_end(history: SQLHistory) ->
     assert (found.status, found.worker) == (Status.CANCELLED, "w")
 
 
-async def test_many_matches_by_text_are_paged_without_sorting_them(
-    history: SQLHistory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reading, "TOTAL_CAP", 100)
-    await history.record([record(name=f"n{number}") for number in range(300)])
+def explained(history: SQLHistory) -> list[str]:
+    """The plan of each sorted statement from here on."""
     plans: list[str] = []
     explain = "EXPLAIN QUERY PLAN" if history._engine.dialect.name == "sqlite" else "EXPLAIN"
 
@@ -228,6 +225,15 @@ async def test_many_matches_by_text_are_paged_without_sorting_them(
             plans.append(str(cursor.fetchall()))
 
     event.listen(history._engine.sync_engine, "before_cursor_execute", note)
+    return plans
+
+
+async def test_many_matches_by_text_are_paged_without_sorting_them(
+    history: SQLHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "TOTAL_CAP", 100)
+    await history.record([record(name=f"n{number}") for number in range(300)])
+    plans = explained(history)
     first = await history.list_tasks(TaskFilter(text="n"), limit=200)
     second = await history.list_tasks(TaskFilter(text="n"), limit=200, after=first.next)
 
@@ -266,6 +272,30 @@ async def test_an_interrupted_migration_of_sqlite_leaves_nothing_behind(
     history = await open_history(url, migrate=True)
     assert await history.count_users() == 8
     await history.close()
+
+
+async def test_an_interrupted_migration_of_mysql_says_what_to_do(
+    mysql_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(op, "bulk_insert", interrupt)
+        with pytest.raises(Interrupted):
+            await open_history(mysql_database, migrate=True)
+
+    with pytest.raises(
+        HistoryUnavailable, match=r"tasks, users but no revision.*empty the database"
+    ):
+        await open_history(mysql_database, migrate=True)
+
+
+async def test_what_has_not_ended_is_read_by_its_index(history: SQLHistory) -> None:
+    ended = [record(Status.SUCCESS, 1) for _ in range(300)]
+    await history.record([record(), *ended])
+    plans = explained(history)
+
+    assert len(await history.unfinished(after=ended[0].id[:8])) == 1
+
+    assert ["ix_tasks_unfinished" in plan for plan in plans] == [True], plans
 
 
 async def test_connections_that_the_server_closed_are_made_anew(on_mysql: SQLHistory) -> None:
