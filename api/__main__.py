@@ -10,6 +10,7 @@ from stepline.errors import SteplineError
 
 from api.app import api_app
 from api.server import listen, make_server
+from infra.leaving import leave
 from infra.logging import configure_logging
 from infra.settings import SettingsError, load_settings
 
@@ -41,4 +42,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from stepline.errors import SteplineError
 
 from api.demo_view import LiveBoard, PlainBoard, summarise
 from api.embedded import serving
+from infra.leaving import leave
 from infra.logging import configure_logging
 from infra.settings import Settings, load_settings
 
@@ -89,4 +89,4 @@ async def _follow(client: Client, task: DemoTask, board: LiveBoard | PlainBoard)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

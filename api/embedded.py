@@ -18,6 +18,7 @@ from stepline.errors import SteplineError
 from api.app import create_app
 from api.server import Server, listen, make_server
 from handlers.builtin import builtin_registry
+from infra.leaving import leave
 from infra.logging import configure_logging
 from infra.resources import Resources, open_resources
 from infra.settings import Settings, SettingsError, load_settings
@@ -129,4 +130,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -13,6 +13,7 @@ import structlog
 import uvloop
 from stepline.errors import SteplineError
 
+from infra.leaving import leave
 from infra.logging import configure_logging
 from infra.settings import Settings, load_settings
 from workers.app import run_worker
@@ -94,8 +95,8 @@ class Supervisor:
 
 
 def _child(settings: Settings) -> None:
-    sys.exit(serve(settings))
+    leave(serve(settings))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -21,6 +21,7 @@ from handlers.builtin import builtin_registry
 from infra.broker.base import BrokerError
 from infra.codec import dumps, loads
 from infra.history.base import HistoryUnavailable
+from infra.leaving import leave
 from infra.logging import configure_logging
 from infra.resources import open_resources
 from infra.settings import Settings, load_settings
@@ -88,4 +89,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
