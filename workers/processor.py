@@ -112,7 +112,7 @@ class Processor:
         seen = float(delivery.message.headers.get(FIRST_SEEN, 0)) or time.time()
         if time.time() - seen < UNKNOWN_FOR:
             log.warning("unknown_message", code=code, error=text, queue=delivery.queue)
-            message = replace(delivery.message, headers={FIRST_SEEN: seen})
+            message = replace(delivery.message, headers={FIRST_SEEN: repr(seen)})
             await self._engine.send(delivery.queue, message, UNKNOWN_DELAY)
         else:
             letter = undecodable(delivery.queue, delivery.message, code, text)

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from stepline.errors import SteplineError
 
-HeaderValue = str | int | float
+HeaderValue = str | int
+"""No floats: RabbitMQ's client sends them in 32 bits."""
 
 
 class BrokerError(SteplineError):

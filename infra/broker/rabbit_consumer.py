@@ -42,7 +42,7 @@ class RabbitDelivery:
             headers={
                 name: value
                 for name, value in headers.items()
-                if isinstance(value, str | int | float) and not name.startswith("x-")
+                if isinstance(value, str | int) and not name.startswith("x-")
             },
         )
 

@@ -90,7 +90,7 @@ async def history(broker: Broker) -> list[Message]:
 
 
 def message(body: bytes = b"body") -> Message:
-    return Message("envelope", body, correlation_id="task-1", headers={"text": "ü", "number": 1.5})
+    return Message("envelope", body, correlation_id="task-1", headers={"text": "ü", "number": 2**40})
 
 
 async def test_acceptance_reaches_the_work_queue_and_history(
@@ -336,7 +336,7 @@ async def test_nothing_is_accepted_straight_into_a_queue_that_is_no_work_queue(
     [
         Message("envelope", b""),
         Message("record", b"\x00\xff\r\n", correlation_id="任务-1"),
-        Message("dead", b"{}", headers={"text": "", "whole": -(2**40), "part": 0.5, "中文": "😀"}),
+        Message("dead", b"{}", headers={"text": "", "whole": -(2**40), "中文": "😀"}),
     ],
     ids=["empty", "bytes", "headers"],
 )
