@@ -20,6 +20,20 @@ VERSION = 1
 KIND = "envelope"
 
 
+OPTIONAL = (
+    "name",
+    "attempt",
+    "failures",
+    "not_before",
+    "run_at",
+    "deadline",
+    "retry_of",
+    "from_step",
+    "idempotency_key",
+)
+"""A task's fields that are left out where they say nothing."""
+
+
 class BadEnvelope(SteplineError):
     """The message is no envelope that anyone could read."""
 
@@ -35,7 +49,9 @@ class UnknownVersion(SteplineError):
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
     """One task, as accepted. `attempt` and `failures` are floors: what was known when it was last
-    published, for the case that the state has forgotten. `not_before` is epoch seconds."""
+    published, for the case that the state has forgotten. Times are epoch seconds, 0 is none:
+    `not_before` of the next attempt, `run_at` of a deferred task's first, `deadline` after which it
+    is not started. Of a retry, the steps before `from_step` are taken over from `retry_of`."""
 
     id: str
     type: str
@@ -46,7 +62,10 @@ class TaskMessage:
     attempt: int = 0
     failures: int = 0
     not_before: float = 0.0
+    run_at: float = 0.0
+    deadline: float = 0.0
     retry_of: str | None = None
+    from_step: int = 0
     idempotency_key: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,7 +77,7 @@ class TaskMessage:
             "payload": self.payload,
             "created_at": timestamp(self.created_at),
         }
-        for name in ("name", "attempt", "failures", "not_before", "retry_of", "idempotency_key"):
+        for name in OPTIONAL:
             if value := getattr(self, name):
                 body[name] = value
         if self.trace:

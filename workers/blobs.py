@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from infra.codec import loads
@@ -50,3 +52,12 @@ class Checkpoints:
         if output is None:
             raise LostCheckpoint(f"the exports store has no checkpoint {key}")
         return loads(output)
+
+    async def load_all(self, steps: Mapping[tuple[int, str], bytes]) -> list[dict[str, Any]]:
+        """The outputs as history keeps them; those whose blob is lost are left out."""
+        loaded = []
+        for (index, handler), stored in sorted(steps.items()):
+            with contextlib.suppress(LostCheckpoint):
+                output = await self.load(stored)
+                loaded.append({"handler": handler, "index": index, "output": output})
+        return loaded

@@ -13,12 +13,12 @@ import structlog
 from handlers.registry import Registry
 from infra.broker.base import Broker, BrokerError, Message
 from infra.history.base import History, TaskRecord
+from infra.records import history_message
 from infra.state.barriers import Barriers
 from infra.state.liveness import Workers
 from infra.state.store import State
 from workers.blobs import Checkpoints
 from workers.context import Services
-from workers.records import history_message
 
 SHORTEST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
@@ -39,6 +39,8 @@ class Engine:
     registry: Registry
     services: Services
     checkpoints: Checkpoints
+    slice_after: float = 600.0
+    """Seconds after which a running task's delivery is renewed."""
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:

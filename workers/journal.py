@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -18,10 +18,10 @@ from stepline.contract import EventKind
 
 from infra.codec import dumps, now, timestamp
 from infra.envelope import TaskMessage
-from infra.state.models import EventId, NewEvent, Yours, format_event_id
+from infra.state.models import EventId, NewEvent, Yours, format_event_id, parse_event_id
 from infra.state.redis import StateUnavailable
 from infra.state.scripts import Argument
-from infra.state.store import State, WriteAnswer, checkpoint_field, saved_field
+from infra.state.store import State, WriteAnswer, checkpoint_field, queued_event, saved_field
 
 FLUSH_AFTER = 0.005
 """Seconds that an event may wait for company."""
@@ -42,14 +42,27 @@ class LostLease(Exception):
 class Journal:
     """The events, fields and checkpoints of one attempt."""
 
-    def __init__(self, state: State, queue: str, task: TaskMessage, claim: Yours, worker: str):
+    def __init__(
+        self,
+        state: State,
+        queue: str,
+        task: TaskMessage,
+        claim: Yours,
+        worker: str,
+        *,
+        current: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """`current` asks history whether this attempt is still the task's latest: an attempt may
+        put back what Redis has lost only if nobody came after it."""
         self._state = state
+        self._current = current
         self._queue = queue
         self._task = task
         self._claim = claim
         self.worker = worker
         self.began_at = now()
         self._seq = 1
+        self._written_seq = 1
         self._events: list[NewEvent] = []
         self._fields: dict[str, Argument] = {}
         self._steps: dict[str, bytes] = {}
@@ -69,6 +82,7 @@ class Journal:
         self.history: list[dict[str, Any]] = [
             {
                 "id": f"{claim.attempt}-1",
+                "task_id": task.id,
                 "kind": EventKind.STARTED,
                 "attempt": claim.attempt,
                 "at": timestamp(self.began_at),
@@ -131,6 +145,7 @@ class Journal:
             fields["updated_at"] = timestamp(now())
             self._known_steps.update(steps)
             await self._insist(
+                events,
                 lambda: self._state.write(
                     self._task.id,
                     self._claim.token,
@@ -138,7 +153,7 @@ class Journal:
                     fields=fields,
                     steps=steps,
                     drop=drop,
-                )
+                ),
             )
 
     async def settle(self, kind: EventKind, fields: dict[str, Argument], **data: Any) -> None:
@@ -150,13 +165,14 @@ class Journal:
             events, self._events = self._events, []
             steps, self._steps = self._steps, {}
             await self._insist(
+                events,
                 lambda: self._state.settle(
                     self._task.id,
                     self._claim.token,
                     events=events,
                     fields=self._fields | fields | {"updated_at": timestamp(now())},
                     steps=steps,
-                )
+                ),
             )
 
     async def close(self) -> None:
@@ -220,29 +236,53 @@ class Journal:
         if not isinstance(error, LostLease):  # `lost` is set: the chain sees it at its next step
             log.error("journal_write_failed", task_id=self._task.id, error=repr(error))
 
-    async def _insist(self, write: Any) -> None:
+    async def _insist(
+        self, events: Sequence[NewEvent], write: Callable[[], Awaitable[WriteAnswer]]
+    ) -> None:
         pause = 0.1
         while True:
             if self.lost:
                 raise LostLease(self._task.id)
             try:
-                answer: WriteAnswer = await write()
-                if answer == "missing":
-                    answer = await self._restore()
-                    if answer == "ok":
-                        continue
+                answer = await write()
+                if answer != "ok" and await self._restored():
+                    continue
             except StateUnavailable as error:
                 log.warning("state_away", task_id=self._task.id, error=str(error))
                 await asyncio.sleep(pause * (0.5 + random.random()))
                 pause = min(pause * 2, 2.0)
                 continue
-            if answer == "lost":
+            if answer != "ok":
                 self.lost = True
                 raise LostLease(self._task.id)
+            if events:
+                self._written_seq = events[-1].id[1]
             return
 
-    async def _restore(self) -> WriteAnswer:
-        log.warning("state_restored", task_id=self._task.id)
-        return await self._state.restore(
-            self._queue, self._task, self._claim, self.worker, self._known_steps
+    async def _restored(self) -> bool:
+        """After a flush the task is gone, or a superseded attempt has put it back: is it ours?"""
+        if not await self._current():
+            return False
+        queued = {"id": "0-1", **queued_event(self._task)}
+        entries = [queued, *self.history]
+        events = [_as_written(entry) for entry in entries if self._is_written(entry)]
+        answer = await self._state.restore(
+            self._queue,
+            self._task,
+            self._claim,
+            self.worker,
+            steps=self._known_steps,
+            events=events,
         )
+        if answer == "ok":
+            log.warning("state_restored", task_id=self._task.id)
+        return answer == "ok"
+
+    def _is_written(self, entry: Mapping[str, Any]) -> bool:
+        """Redis has had it. What is being written now is not: that write comes again."""
+        return parse_event_id(entry["id"]) <= (self._claim.attempt, self._written_seq)
+
+
+def _as_written(entry: Mapping[str, Any]) -> NewEvent:
+    body = {name: value for name, value in entry.items() if name != "id"}
+    return NewEvent(parse_event_id(entry["id"]), EventKind(entry["kind"]), dumps(body))

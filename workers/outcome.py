@@ -6,6 +6,7 @@ import contextlib
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from stepline.authoring import Failure, Finished, TaskType
 from stepline.contract import EventKind, Status
@@ -14,12 +15,12 @@ from handlers.registry import UnknownName
 from infra.codec import Encoded, dumps, now, timestamp
 from infra.envelope import Envelope, TaskMessage
 from infra.history.base import AttemptRecord, TaskRecord
+from infra.records import base_record
 from infra.state.models import Yours
 from workers.chain import ChainEnd
 from workers.deadletter import bury, exhausted
 from workers.engine import Engine, insist
 from workers.journal import Journal
-from workers.records import base_record
 from workers.retry import GiveUp, StepFailure, TryAgain, decide, describe
 
 
@@ -153,6 +154,26 @@ class Conclusion:
             error=failure.error(),
         )
         await self._record(attempt.record(Status.FAILURE, finished_at=finished), result)
+
+    async def cancel(self, attempt: Attempt, error: dict[str, Any]) -> None:
+        """Somebody has called the task off while its handlers ran."""
+        finished = now()
+        await attempt.journal.settle(
+            EventKind.CANCELLED,
+            {
+                "status": Status.CANCELLED,
+                "result": b"null",
+                "error": dumps(error),
+                "finished_at": timestamp(finished),
+                "worker": attempt.journal.worker,
+            },
+            handler=error["handler"],
+            message=error["message"],
+            error=error,
+        )
+        record = attempt.record(Status.CANCELLED, finished_at=finished)
+        record.error = record.attempts[0].error = error
+        await self._record(record, b"null")
 
     async def hand_over(self, attempt: Attempt) -> None:
         """The worker stops: let go at once; whoever claims next goes on after the checkpoints."""

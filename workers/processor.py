@@ -10,30 +10,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from secrets import token_hex
-from typing import TypeVar
 
 import structlog
 from pydantic import BaseModel
 from stepline.authoring import TaskType
-from stepline.contract import Status
+from stepline.contract import EventKind, Status
 
 from handlers.registry import UnknownName
-from infra.broker.base import Delivery, StaleDelivery
-from infra.codec import now
+from infra.broker.base import Delivery
+from infra.codec import now, timestamp
 from infra.envelope import BadEnvelope, Envelope, TaskMessage, UnknownVersion, read_envelope
-from infra.history.base import HistoryUnavailable, TaskRecord
-from infra.state.models import CancelRequested, Claim, Early, Ended, Held, Missing, Yours
-from infra.state.redis import StateUnavailable
+from infra.state.models import (
+    CancelRequested,
+    Claim,
+    Early,
+    Ended,
+    Expired,
+    Held,
+    Missing,
+    Yours,
+)
+from workers import recall
 from workers.chain import ChainEnd, ChainRun
 from workers.deadletter import bury, undecodable
 from workers.engine import Engine, insist
+from workers.holding import Holding, Running
 from workers.journal import Journal, LostLease
 from workers.outcome import Attempt, Conclusion
-from workers.records import base_record, record_from_state
+from workers.patience import ack, release, while_away
 from workers.rescue import KIND as BARRIER
 from workers.rescue import barrier_of
 from workers.retry import GiveUp, StepFailure
@@ -48,29 +55,12 @@ SHORTEST_DELAY = 0.25
 CHUNK_TIME = 0.1
 """Seconds after which the unstarted rest of a chunk goes back, each task by itself."""
 
-RUNNING_AFTER = 0.5
-"""Seconds after which history learns that a task is running."""
-
 MAX_LOSSES = 5
 """Holders that a task may lose before it is taken for their murderer."""
-
-AWAY_PAUSE = 0.5
 
 FIRST_SEEN = "first_seen"
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Running:
-    """A task that this process has in hand, and the deliveries to settle at its end."""
-
-    since: datetime
-    deliveries: list[Delivery] = field(default_factory=list)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    run: ChainRun | None = None
 
 
 class Processor:
@@ -79,15 +69,15 @@ class Processor:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._conclusion = Conclusion(engine)
-        self.running: dict[str, Running] = {}
+        self.holding = Holding(engine)
         self.draining = False
 
     async def process(self, delivery: Delivery) -> None:
         """Work a delivery off, and settle it."""
         if delivery.message.kind == BARRIER:
             barrier = barrier_of(delivery.message)
-            await _while_away(lambda: self._engine.barriers.passed(barrier, delivery.queue))
-            await _ack(delivery)
+            await while_away(lambda: self._engine.barriers.passed(barrier, delivery.queue))
+            await ack(delivery)
             return
         try:
             envelope = read_envelope(delivery.message)
@@ -98,7 +88,7 @@ class Processor:
         except BadEnvelope as error:
             letter = undecodable(delivery.queue, delivery.message, error.code, error.message)
             await insist(lambda: bury(self._engine.broker, letter))
-            await _ack(delivery)
+            await ack(delivery)
         except (UnknownVersion, UnknownName) as error:
             await self._unknown(delivery, error.code, error.message)
         else:
@@ -120,7 +110,7 @@ class Processor:
             with contextlib.suppress(UnknownVersion):
                 for task in read_envelope(delivery.message).tasks:
                     await self._fail_unknown(delivery.queue, task, code, text)
-        await _ack(delivery)
+        await ack(delivery)
 
     async def _fail_unknown(self, queue: str, task: TaskMessage, code: str, text: str) -> None:
         claim = await self._claim(queue, task, create=True)
@@ -144,66 +134,85 @@ class Processor:
                     handed_over.append(task)
         for task in (*handed_over, *rest):
             await self._engine.send(envelope.queue, envelope.single(task).message())
-        await _ack(delivery)
+        await ack(delivery)
 
     async def _one(self, envelope: Envelope, task: TaskMessage, delivery: Delivery | None) -> bool:
         """One task to its end, or onward to where it belongs; True if it was handed over. Without
         a delivery (within a chunk) the caller settles the message."""
-        if (running := self.running.get(task.id)) is not None:
-            await self._adopt(running, delivery)
+        if (running := self.holding.tasks.get(task.id)) is not None:
+            if delivery is not None:
+                running.adopt(delivery)
+            else:
+                await running.ended.wait()
             return False
-        running = self.running[task.id] = Running(now())
+        clock = asyncio.get_running_loop().time()
+        running = Running(envelope, task, now(), clock, alone=delivery is not None)
+        self.holding.tasks[task.id] = running
         if delivery is not None:
             running.deliveries.append(delivery)
-        release = True  # also when this breaks: the broker gives all of them again
+        handed_over = True  # also when this breaks: the broker gives all of them again
         try:
-            release = await self._advance(envelope, task, running)
+            handed_over = await self._advance(running)
         finally:
-            del self.running[task.id]
+            del self.holding.tasks[task.id]
             running.ended.set()
-            for item in running.deliveries:
-                await (_release(item) if release else _ack(item))
-        return release
+            while running.deliveries:
+                item = running.deliveries.pop()
+                await (release(item) if handed_over else ack(item))
+        return handed_over
 
-    async def _adopt(self, running: Running, delivery: Delivery | None) -> None:
-        """The broker gave the message again, its connection having broken: the run under way goes
-        on undisturbed, and settles this delivery too."""
-        if delivery is not None:
-            running.deliveries.append(delivery)
-        else:
-            await running.ended.wait()
-
-    async def _advance(self, envelope: Envelope, task: TaskMessage, running: Running) -> bool:
+    async def _advance(self, running: Running) -> bool:
         """Claim and run. True if the deliveries shall go back to their queue."""
-        queue, takeover, create = envelope.queue, "", False
+        task, queue, takeover, create = running.task, running.envelope.queue, "", False
         while True:
             claim = await self._claim(queue, task, takeover=takeover, create=create)
             match claim:
                 case Yours():
-                    return await self._run(queue, task, claim, running)
+                    running.task = task
+                    return await self._run(claim, running)
                 case Ended():
-                    await self._repair(queue, task)
+                    await recall.repair(self._engine, queue, task)
                     return False
                 case Missing():
-                    known = await self._recall(task.id)
-                    if known is not None and known.status.ended:
+                    attempt = await recall.attempts_so_far(self._engine, task)
+                    if attempt is None:
                         return False
-                    floor = max(task.attempt, known.attempt if known else 0)
-                    task, create = replace(task, attempt=floor), True
+                    task, create = replace(task, attempt=attempt), True
+                case CancelRequested() | Expired():
+                    await self._end_unstarted(task.id, claim, takeover)
                 case Early(wait=wait) if wait < SHORTEST_DELAY:
                     await asyncio.sleep(wait)
                 case Held(holder=holder, token=token) if await self._is_dead(holder):
                     takeover = token
                 case Early() | Held():
-                    wait = claim.wait if isinstance(claim, Early) else HELD_DELAY
-                    await self._engine.send(queue, envelope.single(task).message(), wait)
-                    return False
-                case CancelRequested():
+                    await self._later(
+                        running, claim.wait if isinstance(claim, Early) else HELD_DELAY
+                    )
                     return False
 
-    async def _run(self, queue: str, task: TaskMessage, claim: Yours, running: Running) -> bool:
-        engine = self._engine
-        attempt = self._attempt(queue, task, claim)
+    async def _later(self, running: Running, wait: float) -> None:
+        """Not now: round by the ladder."""
+        message = running.envelope.single(running.task).message()
+        await self._engine.send(running.envelope.queue, message, wait)
+
+    async def _end_unstarted(
+        self, task_id: str, claim: CancelRequested | Expired, takeover: str
+    ) -> None:
+        """It was cancelled, or it is too late: it ends without another attempt. The next claim
+        finds it ended, and tells history."""
+        kind, status = EventKind.CANCELLED, Status.CANCELLED
+        if isinstance(claim, CancelRequested):
+            error = claim.cancellation.error()
+        else:
+            kind, status, error = EventKind.FAILED, Status.FAILURE, expired(claim.deadline)
+        await while_away(
+            lambda: self._engine.state.end(task_id, kind, status, error, takeover=takeover)
+        )
+
+    async def _run(self, claim: Yours, running: Running) -> bool:
+        engine, task = self._engine, running.task
+        claim = await recall.with_inherited(engine, task, claim)
+        attempt = self._attempt(running.envelope.queue, task, claim)
         running.run = run = ChainRun(
             task=task,
             task_type=attempt.task_type,
@@ -214,17 +223,17 @@ class Processor:
             checkpoints=engine.checkpoints,
         )
         attempt.end = run.end
-        tell = asyncio.get_running_loop().call_later(
-            RUNNING_AFTER, self._tell_running, queue, task, claim
-        )
+        running.claim = claim
+        if claim.taken_over:  # at once: history is the judge of who came last
+            self.holding.tell(running)
         try:
             with structlog.contextvars.bound_contextvars(task_id=task.id, attempt=claim.attempt):
                 if claim.losses > MAX_LOSSES:
                     attempt.end.failure = murderer = _murderer(claim, task)
                     await self._conclusion.give_up(attempt, GiveUp(murderer, dead_letter=True))
                 else:
-                    await run.run()
-                    await self._conclusion.conclude(attempt)
+                    await self._chain(run, running)
+                    await self._conclude(attempt, running)
         except LostLease:
             log.info("lease_lost", task_id=task.id, attempt=claim.attempt)
         except asyncio.CancelledError:
@@ -234,9 +243,32 @@ class Processor:
                 await self._conclusion.hand_over(attempt)
             return True
         finally:
-            tell.cancel()
             await attempt.journal.close()
         return False
+
+    async def _chain(self, run: ChainRun, running: Running) -> None:
+        """Run the handlers; a cancellation ends them, and nothing but them."""
+        running.runner = runner = asyncio.current_task()
+        try:
+            await run.run()
+        except asyncio.CancelledError:
+            if running.cancelled is None:
+                raise
+        finally:
+            running.runner = None
+            if runner is not None and running.cancelled is not None:
+                runner.uncancel()
+
+    async def _conclude(self, attempt: Attempt, running: Running) -> None:
+        if running.cancelled is None:
+            await self._conclusion.conclude(attempt)
+            return
+        step = running.run.step if running.run is not None else None
+        await self._conclusion.cancel(attempt, running.cancelled.error(step))
+        self._engine.background(self._forget_call_off(attempt.task.id))
+
+    async def _forget_call_off(self, task_id: str) -> None:
+        await while_away(lambda: self._engine.state.obeyed(task_id))
 
     def _attempt(self, queue: str, task: TaskMessage, claim: Yours) -> Attempt:
         engine = self._engine
@@ -249,7 +281,14 @@ class Processor:
             task=task,
             task_type=task_type,
             claim=claim,
-            journal=Journal(engine.state, queue, task, claim, engine.worker),
+            journal=Journal(
+                engine.state,
+                queue,
+                task,
+                claim,
+                engine.worker,
+                current=lambda: recall.is_current(engine, task.id, claim.attempt),
+            ),
             end=ChainEnd(),
         )
 
@@ -257,7 +296,7 @@ class Processor:
         self, queue: str, task: TaskMessage, *, takeover: str = "", create: bool = False
     ) -> Claim:
         token = token_hex(12)
-        return await _while_away(
+        return await while_away(
             lambda: self._engine.state.claim(
                 queue,
                 task,
@@ -272,32 +311,7 @@ class Processor:
         """This process holds what it has in `running`, and nothing else."""
         if holder == self._engine.worker:
             return True
-        return await _while_away(lambda: self._engine.workers.is_dead(holder))
-
-    async def _recall(self, task_id: str) -> TaskRecord | None:
-        """Redis has forgotten the task: what does history know?"""
-        while True:
-            try:
-                return await self._engine.history.get(task_id)
-            except HistoryUnavailable as error:
-                log.warning("history_away", task_id=task_id, error=str(error))
-                await asyncio.sleep(AWAY_PAUSE)
-
-    async def _repair(self, queue: str, task: TaskMessage) -> None:
-        """The task has ended, but its worker may have died before history heard of it."""
-        state = await _while_away(lambda: self._engine.state.get(task.id))
-        if state is None:
-            return
-        events = await _while_away(lambda: self._engine.state.events(task.id))
-        await self._engine.record(record_from_state(queue, task, state, events))
-
-    def _tell_running(self, queue: str, task: TaskMessage, claim: Yours) -> None:
-        record = base_record(queue, task, Status.RUNNING)
-        record.attempt, record.seq = claim.attempt, 1
-        record.updated_at = now()
-        record.started_at = claim.started_at
-        record.worker = self._engine.worker
-        self._engine.background(self._engine.record(record))
+        return await while_away(lambda: self._engine.workers.is_dead(holder))
 
 
 def _murderer(claim: Yours, task: TaskMessage) -> StepFailure:
@@ -309,25 +323,12 @@ def _murderer(claim: Yours, task: TaskMessage) -> StepFailure:
     )
 
 
-async def _while_away(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask Redis until it answers. What is asked may be repeated."""
-    while True:
-        try:
-            return await ask()
-        except StateUnavailable as error:
-            log.warning("state_away", error=str(error))
-            await asyncio.sleep(AWAY_PAUSE)
-
-
-async def _ack(delivery: Delivery) -> None:
-    try:
-        await delivery.ack()
-    except StaleDelivery:  # it comes again, and finds the task ended
-        log.info("ack_stale", queue=delivery.queue)
-
-
-async def _release(delivery: Delivery) -> None:
-    try:
-        await delivery.release()
-    except StaleDelivery:
-        log.info("release_stale", queue=delivery.queue)
+def expired(deadline: float) -> dict[str, object]:
+    """The error of a task that was not started in time."""
+    due = timestamp(datetime.fromtimestamp(deadline, UTC))
+    return {
+        "code": "expired",
+        "message": f"not started by its deadline, {due}",
+        "handler": None,
+        "details": {"deadline": due},
+    }

@@ -26,11 +26,11 @@ from infra.history.base import (
     HistoryUnavailable,
     TaskRecord,
 )
+from infra.records import BadRecord, accepted_records, read_record
 from infra.state.redis import StateUnavailable
 from workers.deadletter import KIND as DEAD
 from workers.deadletter import bury, read_letter, undecodable
 from workers.engine import Engine, insist
-from workers.records import BadRecord, accepted_records, read_record
 from workers.rescue import KIND as BARRIER
 from workers.rescue import barrier_of
 

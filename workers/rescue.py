@@ -22,10 +22,11 @@ from infra.broker.topology import HISTORY_QUEUE
 from infra.codec import dumps, loads, now
 from infra.envelope import Envelope, TaskMessage
 from infra.history.base import History, TaskRecord
+from infra.records import history_message, record_from_state
 from infra.state.barriers import Barriers
 from infra.state.models import TaskState
 from infra.state.store import State
-from workers.records import history_message, record_from_state
+from workers.blobs import BlobStore, Checkpoints
 
 KIND = "barrier"
 PAGE = 500
@@ -44,6 +45,8 @@ class Parts(Protocol):
     def history(self) -> History: ...
     @property
     def barriers(self) -> Barriers: ...
+    @property
+    def exports(self) -> BlobStore: ...
 
 
 def barrier_message(barrier: str) -> Message:
@@ -59,8 +62,9 @@ async def republish_all(parts: Parts) -> int:
     Returns how many."""
     count = 0
     async for record in _unfinished(parts.history):
-        await _republish(parts.broker, record)
-        count += 1
+        if record.due_at is None:  # else it is released when its time comes
+            await _republish(parts.broker, record)
+            count += 1
     return count
 
 
@@ -75,7 +79,8 @@ async def sweep(parts: Parts, queues: Sequence[str]) -> int:
     rescued = 0
     if barrier is not None:
         async for record in _unfinished(parts.history):
-            if record.updated_at < barrier.sent_at and record.created_at < barrier.sent_at:
+            waits = record.due_at is not None
+            if not waits and max(record.updated_at, record.created_at) < barrier.sent_at:
                 rescued += await _rescue(parts, record, barrier.sent_at)
     fresh = uuid_utils.uuid4().hex
     await parts.barriers.begin(fresh, now())
@@ -101,17 +106,18 @@ async def _rescue(parts: Parts, record: TaskRecord, sent_at: datetime) -> bool:
 async def _repair(parts: Parts, record: TaskRecord, state: TaskState) -> None:
     """It has ended, and only history has not heard of it."""
     events = await parts.state.events(record.id)
-    repaired = record_from_state(record.queue, message_of(record), state, events)
+    steps = await Checkpoints(parts.exports).load_all(await parts.state.steps(record.id))
+    repaired = record_from_state(record.queue, message_of(record), state, events, steps)
     queue, message = history_message(repaired)
     await parts.broker.send(queue, message)
 
 
 async def _unfinished(history: History) -> AsyncIterator[TaskRecord]:
-    after: str | None = None
+    after: TaskRecord | None = None
     while records := await history.unfinished(after=after, limit=PAGE):
         for record in records:
             yield record
-        after = records[-1].id
+        after = records[-1]
 
 
 async def _republish(broker: Broker, record: TaskRecord) -> None:
@@ -128,6 +134,9 @@ def message_of(record: TaskRecord) -> TaskMessage:
         created_at=record.created_at,
         name=record.name,
         attempt=record.attempt,
+        run_at=record.run_at.timestamp() if record.run_at else 0.0,
+        deadline=record.deadline.timestamp() if record.deadline else 0.0,
         retry_of=record.retry_of,
+        from_step=record.from_step,
         idempotency_key=record.idempotency_key,
     )

@@ -24,6 +24,8 @@ from workers.recorder import Recorder
 from workers.watchdog import LoopWatchdog
 
 REPORT_EVERY = 0.2
+REPORT_ANYHOW = 5
+"""Rounds after which what is held is told again, changed or not."""
 AFTER_ERROR = 1.0
 """Seconds before a delivery goes back whose processing itself broke."""
 
@@ -79,7 +81,7 @@ class Runtime:
     async def stop(self) -> None:
         """Drain: take nothing new, give unstarted messages back, let running steps have the grace
         time, then hand over what is left."""
-        log.info("worker_stopping", running=len(self._processor.running))
+        log.info("worker_stopping", running=len(self._processor.holding.tasks))
         for subscription in self._subscriptions:
             await subscription.cancel()
         self._processor.draining = True
@@ -101,6 +103,8 @@ class Runtime:
         log.info("worker_stopped", done=self._done)
 
     def _receive(self, delivery: Delivery) -> None:
+        if self._processor.holding.adopt(delivery):
+            return
         task = asyncio.create_task(self._work(delivery))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -133,10 +137,18 @@ class Runtime:
             self.full.set()
 
     async def _report(self) -> None:
-        """Tell the state what is held now, when it has changed."""
+        """See to what runs, and tell the state what is held: at once when it has changed, and now
+        and then, since Redis may forget."""
         told: dict[str, datetime] = {}
+        rounds = 0
         while True:
-            active = {task_id: item.since for task_id, item in self._processor.running.items()}
+            await self._processor.holding.tend()
+            rounds += 1
+            if rounds % REPORT_ANYHOW == 0:
+                told = {}
+            active = {
+                task_id: item.since for task_id, item in self._processor.holding.tasks.items()
+            }
             if active != told:
                 with contextlib.suppress(StateUnavailable):  # the next round tells it again
                     await self._engine.workers.report(self._engine.worker, active)
@@ -147,6 +159,6 @@ class Runtime:
         """What runs now, for the watchdog's complaint."""
         return [
             f"{task_id}:{item.run.step}"
-            for task_id, item in list(self._processor.running.items())
+            for task_id, item in list(self._processor.holding.tasks.items())
             if item.run is not None
         ]

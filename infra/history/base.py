@@ -60,7 +60,13 @@ class TaskRecord:
     worker: str | None = None
     result: Any = None
     error: dict[str, Any] | None = None
+    run_at: datetime | None = None
+    """Of a deferred task: its time."""
+    due_at: datetime | None = None
+    """As `run_at`, for as long as it waits in the database for it."""
+    deadline: datetime | None = None
     retry_of: str | None = None
+    from_step: int = 0
     idempotency_key: str | None = None
     attempts: list[AttemptRecord] = field(default_factory=list)
 
@@ -80,6 +86,44 @@ class DeadLetterRecord:
     died_at: datetime
     task_id: str | None = None
     task_type: str | None = None
+    error: dict[str, Any] | None = None
+    resolution: str | None = None
+    """`replayed` or `discarded`, once somebody has seen to it."""
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+    replayed_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFilter:
+    """What to show of the dead letters; None means any. `since` is inclusive, `until` exclusive,
+    both of `died_at`."""
+
+    reason: str | None = None
+    queue: str | None = None
+    task_type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    resolved: bool | None = None
+
+
+@dataclass(slots=True)
+class BulkRecord:
+    """An action upon all that matches a filter, and how far it is. `state`: running, done,
+    aborted, failed. `position` is the last row that was acted upon."""
+
+    id: str
+    action: str
+    filter: dict[str, Any]
+    state: str
+    total: int
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    position: str | None = None
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
     error: dict[str, Any] | None = None
 
 
@@ -158,18 +202,84 @@ class History(Protocol):
         is id descending, so a page costs the same however many rows there are."""
         ...
 
-    async def unfinished(self, *, after: str | None = None, limit: int = 500) -> list[TaskRecord]:
-        """Tasks that have not ended, whole, in order of id, after id `after`."""
+    async def unfinished(
+        self, *, after: TaskRecord | None = None, limit: int = 500
+    ) -> list[TaskRecord]:
+        """Tasks that have not ended, whole, in order of queue and id, after the one given."""
+        ...
+
+    async def due(self, by: datetime, *, limit: int = 500) -> list[TaskRecord]:
+        """Deferred tasks whose time is at or before `by`, whole, the earliest first."""
+        ...
+
+    async def released(self, task_ids: Sequence[str], at: datetime) -> None:
+        """Deferred tasks that have been published: they wait for a worker now."""
+        ...
+
+    async def bring_forward(self, task_id: str, at: datetime) -> bool:
+        """Let a deferred task be due at `at`; False if it waits no more."""
+        ...
+
+    async def count_deferred(self) -> int: ...
+
+    async def prune_tasks(self, before: datetime, *, limit: int = 500) -> list[str]:
+        """Forget up to `limit` tasks that ended before `before`; returns their ids."""
+        ...
+
+    async def prune_dead_letters(self, before: datetime, *, limit: int = 500) -> int:
+        """Forget up to `limit` dead letters that died before `before` and were seen to."""
         ...
 
     async def add_dead_letters(self, letters: Sequence[DeadLetterRecord]) -> None:
         """Insert; those whose id is there already are left as they are."""
         ...
 
+    async def dead_letter(self, letter_id: str) -> DeadLetterRecord | None: ...
+
     async def dead_letters(
-        self, *, after: str | None = None, limit: int = 50
+        self,
+        where: DeadLetterFilter = DeadLetterFilter(),
+        *,
+        after: str | None = None,
+        limit: int = 50,
     ) -> list[DeadLetterRecord]:
         """Newest first."""
+        ...
+
+    async def count_dead_letters(self, where: DeadLetterFilter) -> int:
+        """Those that match, up to `TOTAL_CAP` + 1."""
+        ...
+
+    async def resolve_dead_letter(
+        self,
+        letter_id: str,
+        resolution: str,
+        *,
+        by: str,
+        at: datetime,
+        replayed_as: str | None = None,
+    ) -> bool:
+        """Mark it as seen to; False if it is not open."""
+        ...
+
+    async def add_bulk_action(self, record: BulkRecord) -> None: ...
+
+    async def bulk_action(self, action_id: str) -> BulkRecord | None: ...
+
+    async def bulk_actions(self, *, limit: int = 50) -> list[BulkRecord]:
+        """Newest first."""
+        ...
+
+    async def running_bulk_action(self) -> BulkRecord | None:
+        """The oldest one that is not through."""
+        ...
+
+    async def advance_bulk_action(self, record: BulkRecord) -> bool:
+        """Save how far it is; False if it was aborted meanwhile."""
+        ...
+
+    async def abort_bulk_action(self, action_id: str, at: datetime) -> bool:
+        """False if it is through, or aborted already."""
         ...
 
     async def count_users(self) -> int: ...

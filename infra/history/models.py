@@ -60,7 +60,9 @@ class TaskRow(SQLModel, table=True):
         Index("ix_tasks_type", "type", "id"),
         Index("ix_tasks_queue", "queue", "id"),
         Index("ix_tasks_name", "name", "id"),
-        Index("ix_tasks_unfinished", "unfinished", "id"),
+        Index("ix_tasks_waiting", "unfinished", "queue", "id"),
+        Index("ix_tasks_due", "due_at", "id"),
+        Index("ix_tasks_retry_of", "retry_of"),
         Index("ix_tasks_idempotency_key", "idempotency_key"),
         MYSQL,
     )
@@ -79,12 +81,17 @@ class TaskRow(SQLModel, table=True):
     updated_at: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
     started_at: datetime | None = Field(sa_column=Column(UTCDateTime, nullable=True))
     finished_at: datetime | None = Field(sa_column=Column(UTCDateTime, nullable=True))
+    run_at: datetime | None = Field(sa_column=Column(UTCDateTime, nullable=True))
+    due_at: datetime | None = Field(sa_column=Column(UTCDateTime, nullable=True))
+    """As `run_at`, while the task waits here for it, else null: its index is what waits."""
+    deadline: datetime | None = Field(sa_column=Column(UTCDateTime, nullable=True))
     worker: str | None = Field(sa_column=Column(NAME, nullable=True))
     handlers: str = Field(sa_column=Column(JSON_TEXT, nullable=False))
     payload: str | None = Field(sa_column=Column(JSON_TEXT, nullable=True))
     result: str | None = Field(sa_column=Column(JSON_TEXT, nullable=True))
     error: str | None = Field(sa_column=Column(JSON_TEXT, nullable=True))
     retry_of: str | None = Field(sa_column=Column(TASK_ID, nullable=True))
+    from_step: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
     idempotency_key: str | None = Field(sa_column=Column(NAME, nullable=True))
 
 
@@ -110,7 +117,11 @@ class DeadLetterRow(SQLModel, table=True):
     """A message that nobody could work off."""
 
     __tablename__ = "dead_letters"
-    __table_args__ = (Index("ix_dead_letters_died_at", "died_at", "id"), MYSQL)
+    __table_args__ = (
+        Index("ix_dead_letters_died_at", "died_at", "id"),
+        Index("ix_dead_letters_open", "open", "died_at", "id"),
+        MYSQL,
+    )
 
     id: str = Field(sa_column=Column(TASK_ID, primary_key=True))
     reason: str = Field(sa_column=Column(WORD, nullable=False))
@@ -119,6 +130,34 @@ class DeadLetterRow(SQLModel, table=True):
     task_type: str | None = Field(sa_column=Column(WORD, nullable=True))
     died_at: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
     body: bytes = Field(sa_column=Column(BYTES, nullable=False))
+    error: str | None = Field(sa_column=Column(JSON_TEXT, nullable=True))
+    open: int | None = Field(sa_column=Column(Integer, nullable=True))
+    """1 until somebody has replayed or discarded it, else null."""
+    resolution: str | None = Field(sa_column=Column(WORD, nullable=True))
+    resolved_at: datetime | None = Field(sa_column=Column(UTCDateTime, nullable=True))
+    resolved_by: str | None = Field(sa_column=Column(NAME, nullable=True))
+    replayed_as: str | None = Field(sa_column=Column(TASK_ID, nullable=True))
+
+
+class BulkActionRow(SQLModel, table=True):
+    """One action upon many tasks or dead letters, and how far it is."""
+
+    __tablename__ = "bulk_actions"
+    __table_args__ = (Index("ix_bulk_actions_state", "state", "id"), MYSQL)
+
+    id: str = Field(sa_column=Column(TASK_ID, primary_key=True))
+    action: str = Field(sa_column=Column(WORD, nullable=False))
+    filter: str = Field(sa_column=Column(JSON_TEXT, nullable=False))
+    state: str = Field(sa_column=Column(WORD, nullable=False))
+    position: str | None = Field(sa_column=Column(NAME, nullable=True))
+    """The last row that was acted upon: the next round goes on after it."""
+    total: int = Field(sa_column=Column(Integer, nullable=False))
+    done: int = Field(sa_column=Column(Integer, nullable=False))
+    skipped: int = Field(sa_column=Column(Integer, nullable=False))
+    failed: int = Field(sa_column=Column(Integer, nullable=False))
+    created_by: str = Field(sa_column=Column(NAME, nullable=False))
+    created_at: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
+    updated_at: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
     error: str | None = Field(sa_column=Column(JSON_TEXT, nullable=True))
 
 

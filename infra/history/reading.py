@@ -26,7 +26,7 @@ async def get(engine: AsyncEngine, task_id: str) -> TaskRecord | None:
     async with connected(engine) as connection:
         rows = await connection.execute(select(TASKS).where(TASKS.c.id == plain(task_id)))
         row = rows.mappings().first()
-    return None if row is None else _record(row)
+    return None if row is None else task_record(row)
 
 
 async def by_idempotency_key(engine: AsyncEngine, key: str) -> TaskRecord | None:
@@ -35,7 +35,7 @@ async def by_idempotency_key(engine: AsyncEngine, key: str) -> TaskRecord | None
     )
     async with connected(engine) as connection:
         row = (await connection.execute(statement)).mappings().first()
-    return None if row is None else _record(row)
+    return None if row is None else task_record(row)
 
 
 async def attempts(engine: AsyncEngine, task_id: str) -> list[AttemptRecord]:
@@ -82,7 +82,7 @@ async def list_tasks(
         total = counted.scalar_one()
         page = page_statement(where, after, limit, many=total > TOTAL_CAP)
         rows: Sequence[Any] = (await connection.execute(page)).mappings().all()
-    tasks = [_record(row) for row in rows[:limit]]
+    tasks = [task_record(row) for row in rows[:limit]]
     return TaskList(
         tasks=tasks,
         next=tasks[-1].id if len(rows) > limit else None,
@@ -91,13 +91,17 @@ async def list_tasks(
     )
 
 
-async def unfinished(engine: AsyncEngine, after: str | None, limit: int) -> list[TaskRecord]:
-    statement = select(TASKS).where(TASKS.c.unfinished == 1).order_by(TASKS.c.id).limit(limit)
+async def unfinished(engine: AsyncEngine, after: TaskRecord | None, limit: int) -> list[TaskRecord]:
+    statement = select(TASKS).where(TASKS.c.unfinished == 1)
     if after is not None:
-        statement = statement.where(TASKS.c.id > plain(after))
+        queue, task_id = plain(after.queue), plain(after.id)
+        statement = statement.where(
+            TASKS.c.queue >= queue, or_(TASKS.c.queue > queue, TASKS.c.id > task_id)
+        )
+    statement = statement.order_by(TASKS.c.queue, TASKS.c.id).limit(limit)
     async with connected(engine) as connection:
         rows = (await connection.execute(statement)).mappings().all()
-    return [_record(row) for row in rows]
+    return [task_record(row) for row in rows]
 
 
 def _conditions(where: TaskFilter, *, sorted_by_id: bool = False) -> list[ColumnElement[bool]]:
@@ -108,12 +112,12 @@ def _conditions(where: TaskFilter, *, sorted_by_id: bool = False) -> list[Column
     if where.since is not None:
         found += [
             TASKS.c.created_at >= where.since,
-            TASKS.c.id >= _id_at(where.since - CLOCK_SLACK),
+            TASKS.c.id >= id_at(where.since - CLOCK_SLACK),
         ]
     if where.until is not None:
         found += [
             TASKS.c.created_at < where.until,
-            TASKS.c.id < _id_at(where.until + CLOCK_SLACK),
+            TASKS.c.id < id_at(where.until + CLOCK_SLACK),
         ]
     if where.text:
         # An expression in the place of the column keeps the optimiser off the index of names.
@@ -133,7 +137,7 @@ def _id_begins(text: str) -> ColumnElement[bool]:
     return and_(TASKS.c.id >= text.lower(), TASKS.c.id < text.lower() + "~")
 
 
-def _id_at(moment: datetime) -> str:
+def id_at(moment: datetime) -> str:
     """The least id of a task made at `moment`: a UUIDv7 begins with its milliseconds."""
     milliseconds = max(0, min(int(moment.timestamp() * 1000), (1 << 48) - 1))
     digits = f"{milliseconds:012x}"
@@ -144,7 +148,7 @@ def _loaded(text: str | None) -> Any:
     return None if text is None else loads(text)
 
 
-def _record(row: Any) -> TaskRecord:
+def task_record(row: Any) -> TaskRecord:
     return TaskRecord(
         id=row["id"],
         type=row["type"],
@@ -162,6 +166,10 @@ def _record(row: Any) -> TaskRecord:
         worker=row["worker"],
         result=_loaded(row.get("result")),
         error=_loaded(row.get("error")),
+        run_at=row["run_at"],
+        due_at=row["due_at"],
+        deadline=row["deadline"],
         retry_of=row["retry_of"],
+        from_step=row["from_step"],
         idempotency_key=row["idempotency_key"],
     )

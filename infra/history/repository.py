@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from stepline.authoring import UserRecord
 
-from infra.history import dead_letters, reading, users, writing
+from infra.history import (
+    bulk_actions,
+    dead_letters,
+    deferred,
+    reading,
+    retention,
+    users,
+    writing,
+)
 from infra.history.base import (
     AttemptRecord,
+    BulkRecord,
+    DeadLetterFilter,
     DeadLetterRecord,
     HistoryUnavailable,
     TaskFilter,
@@ -55,17 +66,79 @@ class SQLHistory:
     ) -> TaskList:
         return await reading.list_tasks(self._engine, where, after, limit)
 
-    async def unfinished(self, *, after: str | None = None, limit: int = 500) -> list[TaskRecord]:
+    async def unfinished(
+        self, *, after: TaskRecord | None = None, limit: int = 500
+    ) -> list[TaskRecord]:
         return await reading.unfinished(self._engine, after, limit)
+
+    async def due(self, by: datetime, *, limit: int = 500) -> list[TaskRecord]:
+        return await deferred.due(self._engine, by, limit)
+
+    async def released(self, task_ids: Sequence[str], at: datetime) -> None:
+        if task_ids:
+            await deferred.released(self._engine, task_ids, at)
+
+    async def bring_forward(self, task_id: str, at: datetime) -> bool:
+        return await deferred.bring_forward(self._engine, task_id, at)
+
+    async def count_deferred(self) -> int:
+        return await deferred.count(self._engine)
+
+    async def prune_tasks(self, before: datetime, *, limit: int = 500) -> list[str]:
+        return await retention.prune_tasks(self._engine, before, limit)
+
+    async def prune_dead_letters(self, before: datetime, *, limit: int = 500) -> int:
+        return await retention.prune_dead_letters(self._engine, before, limit)
 
     async def add_dead_letters(self, letters: Sequence[DeadLetterRecord]) -> None:
         if letters:
             await dead_letters.add(self._engine, letters)
 
+    async def dead_letter(self, letter_id: str) -> DeadLetterRecord | None:
+        return await dead_letters.get(self._engine, letter_id)
+
     async def dead_letters(
-        self, *, after: str | None = None, limit: int = 50
+        self,
+        where: DeadLetterFilter = DeadLetterFilter(),  # noqa: B008 (it is frozen)
+        *,
+        after: str | None = None,
+        limit: int = 50,
     ) -> list[DeadLetterRecord]:
-        return await dead_letters.page(self._engine, after, limit)
+        return await dead_letters.page(self._engine, where, after, limit)
+
+    async def count_dead_letters(self, where: DeadLetterFilter) -> int:
+        return await dead_letters.count(self._engine, where)
+
+    async def resolve_dead_letter(
+        self,
+        letter_id: str,
+        resolution: str,
+        *,
+        by: str,
+        at: datetime,
+        replayed_as: str | None = None,
+    ) -> bool:
+        return await dead_letters.resolve(
+            self._engine, letter_id, resolution, by=by, at=at, replayed_as=replayed_as
+        )
+
+    async def add_bulk_action(self, record: BulkRecord) -> None:
+        await bulk_actions.add(self._engine, record)
+
+    async def bulk_action(self, action_id: str) -> BulkRecord | None:
+        return await bulk_actions.get(self._engine, action_id)
+
+    async def bulk_actions(self, *, limit: int = 50) -> list[BulkRecord]:
+        return await bulk_actions.newest(self._engine, limit)
+
+    async def running_bulk_action(self) -> BulkRecord | None:
+        return await bulk_actions.running(self._engine)
+
+    async def advance_bulk_action(self, record: BulkRecord) -> bool:
+        return await bulk_actions.advance(self._engine, record)
+
+    async def abort_bulk_action(self, action_id: str, at: datetime) -> bool:
+        return await bulk_actions.abort(self._engine, action_id, at)
 
     async def count_users(self) -> int:
         return await users.count(self._engine)

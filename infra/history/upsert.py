@@ -13,13 +13,13 @@ from infra.history.models import AttemptRow, TaskRow
 TASKS = TaskRow.__table__  # type: ignore[attr-defined]
 ATTEMPTS = AttemptRow.__table__  # type: ignore[attr-defined]
 
-FILLED = ("name", "payload", "retry_of", "idempotency_key")
+FILLED = ("name", "payload", "run_at", "deadline", "retry_of", "idempotency_key")
 """Filled once, never erased."""
 
 NEWER_IF_KNOWN = ("finished_at", "worker")
 """As below, but what the newer record leaves None an older one may fill, be it late or early."""
 
-NEWER = ("status", "attempt", "seq", "updated_at", "result", "error")
+NEWER = ("status", "attempt", "seq", "updated_at", "due_at", "result", "error")
 """Follow the record with the higher version."""
 
 

@@ -61,6 +61,8 @@ def _merge_two(first: TaskRecord, second: TaskRecord) -> TaskRecord:
         newer,
         name=older.name or newer.name,
         payload=older.payload if older.payload is not None else newer.payload,
+        run_at=older.run_at or newer.run_at,
+        deadline=older.deadline or newer.deadline,
         retry_of=older.retry_of or newer.retry_of,
         idempotency_key=older.idempotency_key or newer.idempotency_key,
         started_at=_earliest(older.started_at, newer.started_at),
@@ -102,7 +104,11 @@ def _task_row(record: TaskRecord) -> dict[str, Any]:
         "payload": _json(record.payload),
         "result": _json(record.result),
         "error": _json(record.error),
+        "run_at": record.run_at,
+        "due_at": record.due_at,
+        "deadline": record.deadline,
         "retry_of": record.retry_of,
+        "from_step": record.from_step,
         "idempotency_key": record.idempotency_key,
     }
 

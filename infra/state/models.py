@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from stepline.contract import EventKind, Status
 
+from infra.cancellation import Cancellation
+
 EventId: TypeAlias = tuple[int, int]
 """(attempt, seq): the stream entry's id and the SSE id, `attempt-seq`."""
 
@@ -72,6 +74,10 @@ class TaskState:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     not_before: float = 0.0
+    run_at: float = 0.0
+    deadline: float = 0.0
+    retry_of: str | None = None
+    from_step: int = 0
     step: int | None = None
     progress: dict[str, Any] | None = None
     result: Any = None
@@ -93,9 +99,23 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
-    """Someone has cancelled the task before it began."""
+    """Someone has cancelled the task, and nobody alive holds it."""
 
-    by: dict[str, Any]
+    cancellation: Cancellation
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """It is too late to start it: its deadline was at `deadline`, epoch seconds."""
+
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The task has ended now, without a holder; `last` is its terminal event."""
+
+    last: EventId
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +149,4 @@ class Yours:
     saved: dict[int, bytes] = field(default_factory=dict)
 
 
-Claim: TypeAlias = Missing | Ended | CancelRequested | Early | Held | Yours
+Claim: TypeAlias = Missing | Ended | CancelRequested | Expired | Early | Held | Yours

@@ -16,7 +16,17 @@ from redis.exceptions import NoScriptError, ResponseError
 from infra.state.redis import REDIS_ERRORS, StateUnavailable
 
 FOLDER = Path(__file__).parent / "scripts"
-NAMES = ("submit", "confirm", "claim", "write", "settle", "restore", "reserve")
+NAMES = (
+    "submit",
+    "confirm",
+    "release",
+    "claim",
+    "write",
+    "settle",
+    "end",
+    "restore",
+    "reserve",
+)
 MAX_BATCH = 256
 
 Argument = str | bytes | int | float

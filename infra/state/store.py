@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from secrets import token_hex
 from typing import Any, Literal
 
 import redis.asyncio as async_redis
 from stepline.contract import EventKind, Status
 
-from infra.codec import dumps, loads, moment, timestamp
+from infra.cancellation import Cancellation
+from infra.codec import dumps, loads, timestamp
 from infra.codec import now as utc_now
 from infra.envelope import TaskMessage
+from infra.state.answers import SAVE, pairs, read_claim, read_end, read_steps, read_task, text
 from infra.state.models import (
-    CancelRequested,
     Claim,
-    Early,
+    Closed,
     Ended,
     EventId,
     Held,
@@ -35,7 +36,9 @@ UNCONFIRMED_TTL = 3600
 """Seconds that a task lives whose publish was never confirmed."""
 
 PREFIX = "stepline:"
-SAVE = "save:"
+CALLED_OFF = f"{PREFIX}called-off"
+CALLED_OFF_KEPT = 3600
+"""Seconds that the workers are told of a cancellation; the task's own flag stays as long as it."""
 
 WriteAnswer = Literal["ok", "lost", "missing"]
 
@@ -72,27 +75,83 @@ class State:
         with translated():
             await self._client.ping()
 
-    async def submit(self, queue: str, task: TaskMessage) -> bool:
-        """Create the task, PENDING, with its `queued` event; False if it is there already."""
+    async def submit(
+        self, queue: str, task: TaskMessage, steps: Mapping[str, bytes] | None = None
+    ) -> bool:
+        """Create the task, PENDING or SCHEDULED, with its `queued` event and the checkpoints that
+        it takes over; False if it is there already."""
         fields = created_fields(queue, task)
-        queued = dumps(
-            {
-                "task_id": task.id,
-                "kind": EventKind.QUEUED,
-                "attempt": 0,
-                "at": timestamp(task.created_at),
-            }
-        )
-        created = await self.scripts.run(
-            "submit",
-            [task_key(task.id), events_key(task.id)],
-            [UNCONFIRMED_TTL, queued, *_flat(fields)],
-        )
-        return bool(created)
+        queued = dumps(queued_event(task))
+        args: list[Argument] = [UNCONFIRMED_TTL, queued, len(steps or {}), *_flat(steps or {})]
+        keys = [task_key(task.id), events_key(task.id), steps_key(task.id)]
+        return bool(await self.scripts.run("submit", keys, [*args, *_flat(fields)]))
 
     async def confirm(self, task_id: str) -> None:
         """The broker has it: lift the expiry."""
-        await self.scripts.run("confirm", [task_key(task_id), events_key(task_id)], [])
+        keys = [task_key(task_id), events_key(task_id), steps_key(task_id)]
+        await self.scripts.run("confirm", keys, [])
+
+    async def release(self, task_id: str) -> None:
+        """The time of a deferred task has come: it waits for a worker now."""
+        await self.scripts.run("release", [task_key(task_id)], [timestamp(utc_now())])
+
+    async def end(
+        self,
+        task_id: str,
+        kind: EventKind,
+        status: Status,
+        error: Mapping[str, Any],
+        *,
+        flag: Mapping[str, Any] | None = None,
+        takeover: str = "",
+    ) -> Missing | Ended | Held | Closed:
+        """End a task that nobody holds (or whose holder, with the token `takeover`, is dead).
+        For one that is held, `flag` is kept as its cancellation: the holder sees it."""
+        at = timestamp(utc_now())
+        head = dumps({"task_id": task_id, "kind": kind})[:-1] + b',"attempt":'
+        tail = b"," + dumps({"at": at, "message": error["message"], "error": error})[1:]
+        fields: dict[str, Argument] = {
+            "status": status,
+            "error": dumps(error),
+            "result": b"null",
+            "finished_at": at,
+            "updated_at": at,
+        }
+        wish: Argument = b"" if flag is None else dumps(flag)
+        args = [channel(task_id), token_hex(12), takeover, wish, kind, head, tail, *_flat(fields)]
+        answer = await self.scripts.run("end", [task_key(task_id), events_key(task_id)], args)
+        return read_end(answer)
+
+    async def call_off(self, task_id: str) -> None:
+        """Tell the workers that a task's cancellation flag was set."""
+        now = time.time()
+        with translated():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.zadd(CALLED_OFF, {task_id: now})
+            pipeline.zremrangebyscore(CALLED_OFF, 0, now - CALLED_OFF_KEPT)
+            await pipeline.execute()
+
+    async def called_off(self) -> list[str]:
+        """The tasks that somebody wants ended, whoever holds them."""
+        with translated():
+            return [text(item) for item in await self._client.zrange(CALLED_OFF, 0, -1)]
+
+    async def obeyed(self, task_id: str) -> None:
+        """The task that was called off has ended."""
+        with translated():
+            await self._client.zrem(CALLED_OFF, task_id)
+
+    async def cancellation(self, task_id: str, token: str) -> Cancellation | None:
+        """What the holder with this token was told, if anything."""
+        owner, flag = await self.scripts.command("HMGET", task_key(task_id), "token", "cancel")
+        if owner is None or text(owner) != token or flag is None:
+            return None
+        return Cancellation.from_json(loads(flag))
+
+    async def steps(self, task_id: str) -> dict[tuple[int, str], bytes]:
+        """The checkpoints, as they were stored."""
+        raw = await self.scripts.command("HGETALL", steps_key(task_id))
+        return read_steps(raw)[0]
 
     async def claim(
         self,
@@ -116,7 +175,7 @@ class State:
         answer = await self.scripts.run(
             "claim", [task_key(task.id), events_key(task.id), steps_key(task.id)], args
         )
-        return _read_claim(answer, token)
+        return read_claim(answer, token)
 
     async def write(
         self,
@@ -136,7 +195,7 @@ class State:
         args += [len(steps or {}), *_flat(steps or {})]
         args += [len(drop), *(format_event_id(item) for item in drop)]
         keys = [task_key(task_id), events_key(task_id), steps_key(task_id)]
-        return _text(await self.scripts.run("write", keys, args))  # type: ignore[return-value]
+        return text(await self.scripts.run("write", keys, args))  # type: ignore[return-value]
 
     async def settle(
         self,
@@ -154,7 +213,7 @@ class State:
             args += [format_event_id(event.id), event.kind, event.json]
         args += [len(steps or {}), *_flat(steps or {}), *_flat(fields)]
         keys = [task_key(task_id), events_key(task_id), steps_key(task_id)]
-        return _text(await self.scripts.run("settle", keys, args))  # type: ignore[return-value]
+        return text(await self.scripts.run("settle", keys, args))  # type: ignore[return-value]
 
     async def restore(
         self,
@@ -162,9 +221,12 @@ class State:
         task: TaskMessage,
         claim: Yours,
         worker: str,
+        *,
         steps: Mapping[str, bytes],
+        events: Sequence[NewEvent],
     ) -> WriteAnswer:
-        """Put back what a living holder knows of a task that Redis has lost."""
+        """Put back what a living holder knows of a task that Redis has lost, or that a superseded
+        attempt has put back before it."""
         fields = created_fields(queue, task) | {
             "status": Status.RUNNING,
             "holder": worker,
@@ -173,14 +235,18 @@ class State:
             "losses": claim.losses,
             "started_at": timestamp(claim.started_at),
         }
-        args: list[Argument] = [claim.token, len(fields), *_flat(fields)]
-        args += [len(steps), *_flat(steps)]
-        answer = await self.scripts.run("restore", [task_key(task.id), steps_key(task.id)], args)
-        return _text(answer)  # type: ignore[return-value]
+        if events:
+            fields["last"] = format_event_id(events[-1].id)
+        args: list[Argument] = [claim.token, claim.attempt, len(fields), *_flat(fields)]
+        args += [len(steps), *_flat(steps), len(events)]
+        for event in events:
+            args += [format_event_id(event.id), event.kind, event.json]
+        keys = [task_key(task.id), events_key(task.id), steps_key(task.id)]
+        return text(await self.scripts.run("restore", keys, args))  # type: ignore[return-value]
 
     async def get(self, task_id: str) -> TaskState | None:
         raw = await self.scripts.command("HGETALL", task_key(task_id))
-        return _read_task(_pairs(raw))
+        return read_task(pairs(raw))
 
     async def get_many(self, task_ids: Sequence[str]) -> list[TaskState | None]:
         """Several at once, in their order."""
@@ -188,7 +254,7 @@ class State:
             pipeline = self._client.pipeline(transaction=False)
             for task_id in task_ids:
                 pipeline.hgetall(task_key(task_id))
-            return [_read_task(raw) for raw in await pipeline.execute()]
+            return [read_task(raw) for raw in await pipeline.execute()]
 
     async def events(self, task_id: str, after: EventId = (0, 0)) -> list[StoredEvent]:
         """The events that are kept, in order, after the one with id `after`."""
@@ -197,7 +263,7 @@ class State:
                 events_key(task_id), min=f"({format_event_id(after)}" if any(after) else "-"
             )
         return [
-            StoredEvent(parse_event_id(_text(entry_id)), _text(entry[b"k"]), entry[b"d"])
+            StoredEvent(parse_event_id(text(entry_id)), text(entry[b"k"]), entry[b"d"])
             for entry_id, entry in entries
         ]
 
@@ -211,6 +277,16 @@ class State:
             await pipeline.execute()
 
 
+def queued_event(task: TaskMessage) -> dict[str, Any]:
+    """The first event of a task."""
+    return {
+        "task_id": task.id,
+        "kind": EventKind.QUEUED,
+        "attempt": 0,
+        "at": timestamp(task.created_at),
+    }
+
+
 def created_fields(queue: str, task: TaskMessage) -> dict[str, Argument]:
     """The hash of a task that nobody has touched yet."""
     created = timestamp(task.created_at)
@@ -218,15 +294,19 @@ def created_fields(queue: str, task: TaskMessage) -> dict[str, Argument]:
         "id": task.id,
         "type": task.type,
         "queue": queue,
-        "status": Status.PENDING,
+        "status": Status.SCHEDULED if task.run_at > time.time() else Status.PENDING,
         "handlers": dumps(task.handlers),
         "created_at": created,
         "updated_at": created,
     }
-    if task.name:
-        fields["name"] = task.name
-    if task.not_before:
-        fields["not_before"] = task.not_before * 1000
+    for name in ("name", "retry_of", "from_step"):
+        if value := getattr(task, name):
+            fields[name] = value
+    for name in ("run_at", "deadline"):
+        if value := getattr(task, name):
+            fields[name] = value * 1000
+    if not_before := max(task.not_before, task.run_at):
+        fields["not_before"] = not_before * 1000
     return fields
 
 
@@ -240,90 +320,3 @@ def saved_field(index: int) -> str:
 
 def _flat(fields: Mapping[str, Argument]) -> list[Argument]:
     return [part for pair in fields.items() for part in pair]
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _pairs(flat: Any) -> dict[bytes, bytes]:
-    """HGETALL as RESP2 gives it, or as a map."""
-    if isinstance(flat, dict):
-        return flat
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _read_claim(answer: list[Any], token: str) -> Claim:
-    kind = _text(answer[0])
-    match kind:
-        case "missing":
-            return Missing()
-        case "ended":
-            return Ended(Status(_text(answer[1])))
-        case "cancelled":
-            return CancelRequested(loads(answer[1]))
-        case "early":
-            return Early(float(answer[1]) / 1000)
-        case "held":
-            return Held(_text(answer[1]), _text(answer[2]), int(answer[3]))
-        case "yours":
-            return _read_yours(answer, token)
-        case _:
-            raise ValueError(f"claim answered {kind!r}")
-
-
-def _read_yours(answer: list[Any], token: str) -> Yours:
-    outputs: dict[tuple[int, str], bytes] = {}
-    saved: dict[int, bytes] = {}
-    for raw_field, value in _pairs(answer[6]).items():
-        field = _text(raw_field)
-        if field.startswith(SAVE):
-            saved[int(field.removeprefix(SAVE))] = value
-        else:
-            index, _, handler = field.partition(":")
-            outputs[int(index), handler] = value
-    return Yours(
-        token=token,
-        attempt=int(answer[1]),
-        failures=int(answer[2]),
-        losses=int(answer[3]),
-        started_at=moment(_text(answer[4])),
-        taken_over=bool(answer[5]),
-        outputs=outputs,
-        saved=saved,
-    )
-
-
-def _read_task(raw: dict[bytes, bytes]) -> TaskState | None:
-    if not raw:
-        return None
-    fields = {key.decode(): value.decode() for key, value in raw.items()}
-
-    def when(name: str) -> datetime | None:
-        return moment(fields[name]) if name in fields else None
-
-    def parsed(name: str) -> Any:
-        return loads(fields[name]) if name in fields else None
-
-    return TaskState(
-        id=fields["id"],
-        type=fields["type"],
-        queue=fields["queue"],
-        status=Status(fields["status"]),
-        handlers=loads(fields["handlers"]),
-        created_at=moment(fields["created_at"]),
-        updated_at=moment(fields["updated_at"]),
-        name=fields.get("name"),
-        attempt=int(fields.get("attempt", 0)),
-        failures=int(fields.get("failures", 0)),
-        holder=fields.get("holder"),
-        worker=fields.get("worker") or fields.get("holder"),
-        started_at=when("started_at"),
-        finished_at=when("finished_at"),
-        not_before=float(fields.get("not_before", 0)) / 1000,
-        step=int(fields["step"]) if "step" in fields else None,
-        progress=parsed("progress"),
-        result=parsed("result"),
-        error=parsed("error"),
-        last=parse_event_id(fields.get("last", "0-0")),
-    )

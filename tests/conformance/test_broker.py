@@ -90,7 +90,9 @@ async def history(broker: Broker) -> list[Message]:
 
 
 def message(body: bytes = b"body") -> Message:
-    return Message("envelope", body, correlation_id="task-1", headers={"text": "ü", "number": 2**40})
+    return Message(
+        "envelope", body, correlation_id="task-1", headers={"text": "ü", "number": 2**40}
+    )
 
 
 async def test_acceptance_reaches_the_work_queue_and_history(

@@ -213,7 +213,7 @@ async def test_what_has_not_ended_is_found_page_by_page(history: SQLHistory) -> 
     await history.record([record(Status.SUCCESS, 1, 1)])
 
     first = await history.unfinished(limit=2)
-    second = await history.unfinished(limit=2, after=first[-1].id)
+    second = await history.unfinished(limit=2, after=first[-1])
 
     assert [task.id for task in (*first, *second)] == waiting
     assert first[0].payload == {"a": 1}

@@ -229,12 +229,32 @@ async def test_a_living_holder_puts_back_what_a_flush_took(state: State, task: T
     assert await state.write(task.id, "token", events=[event(1, 2)]) == "missing"
 
     steps = {"0:first": b"1"}
-    assert await state.restore(QUEUE, task, claim, "worker@a:1", steps) == "ok"
+    put_back = {"steps": steps, "events": [event(0, 1, EventKind.QUEUED), event(1, 1)]}
+    assert await state.restore(QUEUE, task, claim, "worker@a:1", **put_back) == "ok"
     usurper = replace(claim, token="usurper")
-    assert await state.restore(QUEUE, task, usurper, "worker@b:2", steps) == "lost"
+    assert await state.restore(QUEUE, task, usurper, "worker@b:2", **put_back) == "lost"
 
     assert await state.write(task.id, "token", events=[event(1, 2)]) == "ok"
     assert await state._client.hget(steps_key(task.id), "0:first") == b"1"
+    assert [item.id for item in await state.events(task.id)] == [(0, 1), (1, 1), (1, 2)]
+
+
+async def test_the_later_attempt_takes_back_what_an_earlier_one_has_put_back(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    old = await claimed(state, task)
+    new = await state.claim(QUEUE, task, token="new", worker="worker@b:2", takeover="token")
+    assert isinstance(new, Yours)
+    await state._client.flushdb()
+    nothing: dict[str, Any] = {"steps": {}, "events": []}
+    assert await state.restore(QUEUE, task, old, "worker@a:1", **nothing) == "ok"
+
+    assert await state.restore(QUEUE, task, new, "worker@b:2", **nothing) == "ok"
+
+    assert await state.write(task.id, "token", events=[event(1, 2)]) == "lost"
+    assert await state.write(task.id, "new", events=[event(2, 2)]) == "ok"
+    assert await state.restore(QUEUE, task, old, "worker@a:1", **nothing) == "lost"
 
 
 async def test_one_caller_s_writes_keep_their_order_in_a_shared_round_trip(

@@ -2,7 +2,8 @@
 -- KEYS task events steps
 -- ARGV channel token worker now_ms takeover_token floor_attempt floor_failures
 --      event_head event_tail started_at create? field value ...
--- returns {'missing'} | {'ended', status} | {'cancelled', cancel} | {'early', remaining_ms}
+-- returns {'missing'} | {'ended', status} | {'cancelled', cancel} | {'expired', deadline_ms}
+--       | {'early', remaining_ms}
 --       | {'held', holder, token, attempt}
 --       | {'yours', attempt, failures, losses, started_at, taken_over, {step, output, ...}}
 local task, events, steps = KEYS[1], KEYS[2], KEYS[3]
@@ -16,7 +17,7 @@ if redis.call('EXISTS', task) == 0 then
 end
 
 local held = redis.call('HMGET', task, 'status', 'token', 'holder', 'attempt', 'failures',
-  'losses', 'not_before', 'cancel', 'started_at', 'last')
+  'losses', 'not_before', 'cancel', 'started_at', 'last', 'deadline')
 local status, owner, holder = held[1], held[2], held[3]
 local attempt = math.max(tonumber(held[4] or 0), tonumber(ARGV[6]))
 local failures = math.max(tonumber(held[5] or 0), tonumber(ARGV[7]))
@@ -31,8 +32,12 @@ end
 if owner and owner ~= takeover then
   return {'held', holder, owner, tonumber(held[4])}
 end
-if not owner and held[8] then
+if held[8] then -- and nobody alive holds it
   return {'cancelled', held[8]}
+end
+local deadline = tonumber(held[11] or 0)
+if not owner and deadline > 0 and deadline < now and (not held[9] or failures > 0) then
+  return {'expired', tostring(deadline)}
 end
 local not_before = tonumber(held[7] or 0)
 if not owner and not_before > now then
@@ -55,5 +60,6 @@ redis.call('HDEL', task, 'not_before')
 redis.call('PERSIST', task)
 redis.call('XADD', events, id, 'k', 'started', 'd', event)
 redis.call('PERSIST', events)
+redis.call('PERSIST', steps)
 redis.call('PUBLISH', channel, (held[10] or '0-0') .. ' ' .. id .. ' started ' .. event)
 return {'yours', attempt, failures, losses, started, taken_over, redis.call('HGETALL', steps)}

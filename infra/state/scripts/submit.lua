@@ -1,12 +1,17 @@
 -- Create a task unless it is there. A resend finds it there, and changes nothing.
--- KEYS task events   ARGV ttl_seconds queued_json field value ...
+-- KEYS task events steps   ARGV ttl_seconds queued_json n (step output)*n field value ...
 -- returns 1 created, 0 was there
-local task, events = KEYS[1], KEYS[2]
+local task, events, steps = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('EXISTS', task) == 1 then
   return 0
 end
-redis.call('HSET', task, 'last', '0-1', unpack(ARGV, 3))
+local count = tonumber(ARGV[3])
+for i = 1, count do
+  redis.call('HSET', steps, ARGV[2 + 2 * i], ARGV[3 + 2 * i])
+end
+redis.call('HSET', task, 'last', '0-1', unpack(ARGV, 4 + 2 * count))
 redis.call('XADD', events, '0-1', 'k', 'queued', 'd', ARGV[2])
-redis.call('EXPIRE', task, ARGV[1])
-redis.call('EXPIRE', events, ARGV[1])
+for _, key in ipairs(KEYS) do
+  redis.call('EXPIRE', key, ARGV[1])
+end
 return 1

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     EmailStr,
@@ -90,10 +91,43 @@ HeaderLine = Annotated[StrictStr, Field(min_length=1, max_length=500), AfterVali
 FiniteNumber = StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
 
 
+EARLIEST, LATEST = 1971, 9998
+
+
+def _sane_year(moment: datetime) -> datetime:
+    if not EARLIEST <= moment.year <= LATEST:
+        raise ValueError(f"the year must be from {EARLIEST} to {LATEST}")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_sane_year)]
+Seconds = Annotated[float, Field(allow_inf_nan=False, le=10 * 366 * 86_400)]
+
+
 class Named(Request):
     """What every submission may carry."""
 
     task_name: TaskName | None = Field(default=None, description="A name for people.")
+    delay: Annotated[Seconds, Field(ge=0)] | None = Field(
+        default=None, description="Start after so many seconds, not before."
+    )
+    run_at: Moment | None = Field(default=None, description="Start at this time, not before.")
+    expires_in: Annotated[Seconds, Field(gt=0)] | None = Field(
+        default=None, description="Do not start later than so many seconds from now."
+    )
+    deadline: Moment | None = Field(default=None, description="Do not start after this time.")
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        if self.delay is not None and self.run_at is not None:
+            raise ValueError("give delay or run_at, not both")
+        if self.expires_in is not None and self.deadline is not None:
+            raise ValueError("give expires_in or deadline, not both")
+        return self
+
+
+TIMING = frozenset({"delay", "run_at", "expires_in", "deadline"})
+"""The fields of a submission that say when, not what: a retry leaves them behind."""
 
 
 class LongRequest(Named):
@@ -262,7 +296,7 @@ class ChainItem(Request):
     metadata: dict[str, Any] = {}
 
 
-class ChainRequest(ChainItem):
+class ChainRequest(ChainItem, Named):
     """A chain: named by `chain_type`, or given by `handler_sequence`."""
 
     model_config = ConfigDict(
@@ -283,7 +317,6 @@ class ChainRequest(ChainItem):
 
     chain_type: ChainType = ChainType.STANDARD
     handler_sequence: list[ChainHandler] | None = Field(default=None, min_length=1, max_length=50)
-    task_name: TaskName | None = None
 
     @model_validator(mode="after")
     def _sequence_fits_type(self) -> Self:
@@ -296,7 +329,7 @@ class ChainRequest(ChainItem):
         return self
 
 
-class DynamicChainRequest(ChainItem):
+class DynamicChainRequest(ChainItem, Named):
     """A chain by its handlers, in order."""
 
     model_config = ConfigDict(
@@ -319,10 +352,9 @@ class DynamicChainRequest(ChainItem):
     handler_sequence: list[ChainHandler] = Field(
         min_length=1, max_length=50, examples=[["transformation", "export", "notification"]]
     )
-    task_name: TaskName | None = None
 
 
-class ChainBatchRequest(Request):
+class ChainBatchRequest(Named):
     """Several pieces of chain work as one task; a bad one fails alone."""
 
     model_config = ConfigDict(
@@ -347,7 +379,6 @@ class ChainBatchRequest(Request):
     batch_requests: list[ChainItem] = Field(min_length=1, max_length=1_000)
     chain_type: ChainType = ChainType.STANDARD
     handler_sequence: list[ChainHandler] | None = Field(default=None, min_length=1, max_length=50)
-    task_name: TaskName | None = None
 
     @model_validator(mode="after")
     def _sequence_fits_type(self) -> Self:
@@ -385,6 +416,8 @@ class Accepted(Answer):
     queue: str
     links: Links
     estimated_duration: int | None = None
+    run_at: datetime | None = None
+    retry_of: str | None = None
     result: Any = None
     error: TaskError | None = None
 
@@ -399,11 +432,11 @@ class Progress(Answer):
 
 
 class Step(Answer):
-    """One handler of the chain and where it is: waiting, running, completed, skipped, failed."""
+    """One handler of the chain and where it is. Skipped: another task's output was taken over."""
 
     index: int
     handler: str
-    status: Literal["waiting", "running", "completed", "skipped", "failed"]
+    status: Literal["waiting", "running", "completed", "skipped", "failed", "cancelled"]
     started_at: datetime | None = None
     finished_at: datetime | None = None
     percent: float | None = None
@@ -428,8 +461,42 @@ class TaskStatus(Answer):
     updated_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    run_at: datetime | None = None
+    deadline: datetime | None = None
+    retry_of: str | None = None
     error: TaskError | None = None
     links: Links
+
+
+class CancelRequest(Request):
+    """Why a task is cancelled, for people."""
+
+    model_config = _example({"reason": "ordered twice"})
+
+    reason: Annotated[StrictStr, Field(max_length=500), AfterValidator(_one_line)] | None = None
+
+
+class Cancellation(Answer):
+    """CANCELLED: the task has ended. Otherwise a worker has it in hand, and has been told."""
+
+    task_id: str
+    status: Status
+    message: str
+    links: Links
+
+
+class RetryRequest(Request):
+    """A new task from an ended one. `from_step`: the index or the name of the first handler to
+    run; the earlier ones' outputs are taken over. `payload`: another one than the old task's."""
+
+    model_config = _example({"from_step": "export"})
+
+    from_step: (
+        Annotated[StrictInt, Field(ge=0, le=1_000)]
+        | Annotated[StrictStr, Field(min_length=1, max_length=100)]
+        | None
+    ) = None
+    payload: dict[str, Any] | None = None
 
 
 class TaskResult(Answer):
@@ -456,6 +523,8 @@ class TaskSummary(Answer):
     updated_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    run_at: datetime | None = None
+    retry_of: str | None = None
 
 
 class TaskPage(Answer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from stepline.contract import EventKind, Status
@@ -18,7 +19,17 @@ KIND = "record"
 PAYLOAD_LIMIT = 64_000
 """Bytes of payload that an outcome carries along; a larger one is left to the accepted record."""
 
-TIMES = ("created_at", "updated_at", "started_at", "finished_at")
+TIMES = (
+    "created_at",
+    "updated_at",
+    "started_at",
+    "finished_at",
+    "run_at",
+    "deadline",
+    "due_at",
+)
+NOT_KEPT = (EventKind.STEP_PROGRESS, EventKind.QUEUED)
+"""Events that history does without: the second is the row itself."""
 
 
 class BadRecord(ValueError):
@@ -27,7 +38,10 @@ class BadRecord(ValueError):
 
 def accepted_records(envelope: Envelope) -> list[TaskRecord]:
     """What an envelope, fresh from its acceptance, says about its tasks."""
-    return [base_record(envelope.queue, task, Status.PENDING) for task in envelope.tasks]
+    return [
+        base_record(envelope.queue, task, Status.SCHEDULED if task.run_at else Status.PENDING)
+        for task in envelope.tasks
+    ]
 
 
 def base_record(queue: str, task: TaskMessage, status: Status) -> TaskRecord:
@@ -44,15 +58,28 @@ def base_record(queue: str, task: TaskMessage, status: Status) -> TaskRecord:
         handlers=list(task.handlers),
         name=task.name,
         payload=dict(task.payload),
+        run_at=_time(task.run_at),
+        deadline=_time(task.deadline),
+        due_at=_time(task.run_at) if status is Status.SCHEDULED else None,
         retry_of=task.retry_of,
+        from_step=task.from_step,
         idempotency_key=task.idempotency_key,
     )
 
 
+def _time(epoch: float) -> datetime | None:
+    return datetime.fromtimestamp(epoch, UTC) if epoch else None
+
+
 def record_from_state(
-    queue: str, task: TaskMessage, state: TaskState, events: list[StoredEvent]
+    queue: str,
+    task: TaskMessage,
+    state: TaskState,
+    events: list[StoredEvent],
+    outputs: list[dict[str, Any]],
 ) -> TaskRecord:
-    """An ended task's record, made again from Redis: its worker died before it could send it."""
+    """An ended task's record from Redis: it ended in nobody's hands, or its worker died before it
+    could send it."""
     record = base_record(queue, task, state.status)
     record.attempt, record.seq = state.last
     record.updated_at = state.updated_at
@@ -64,10 +91,10 @@ def record_from_state(
     kept = [
         {"id": f"{event.id[0]}-{event.id[1]}", **loads(event.json)}
         for event in events
-        if event.id[0] == state.attempt and event.kind != EventKind.STEP_PROGRESS
+        if event.id[0] == state.attempt and event.kind not in NOT_KEPT
     ]
     record.attempts = [
-        AttemptRecord(state.attempt, state.worker or "", kept, [], error=state.error)
+        AttemptRecord(state.attempt, state.worker or "", kept, outputs, error=state.error)
     ]
     return record
 
