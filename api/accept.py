@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
@@ -19,6 +21,7 @@ from api.streaming import HEADERS as STREAM_HEADERS
 from api.streaming import event_stream
 from api.submission import Submitter
 from api.views import MESSAGES, find, links, task_error
+from infra.checkpoints import Stored
 from infra.codec import dumps
 from infra.envelope import Envelope
 from infra.history.base import TaskRecord
@@ -58,22 +61,37 @@ class Acceptance:
     ) -> Response:
         """Submit, and answer."""
         envelope = self._submitter.draft(task_type, payload)
+        return await self.drafted(
+            envelope, default_wait=default_wait, estimated_duration=estimated_duration
+        )
+
+    async def drafted(
+        self,
+        envelope: Envelope,
+        inherited: Stored | None = None,
+        *,
+        key: str | None = None,
+        default_wait: float = 0.0,
+        estimated_duration: int | None = None,
+    ) -> Response:
+        """Submit what was drafted, and answer. `key` is one of ours, where the client gave none."""
+        key = key or self._key
         prefer = parse_prefer(self._request.headers.getlist("prefer"), default_wait)
         streaming = EVENT_STREAM in self._request.headers.get("accept", "")
         replayed, ended = False, None
         async with AsyncExitStack() as stack:
             watcher: Watcher | None = None
-            wait = 0.0 if streaming else prefer.wait
-            if wait and self._key is None:
+            wait = 0.0 if streaming or _starts_after(envelope, prefer.wait) else prefer.wait
+            if wait and key is None:
                 watcher = await stack.enter_async_context(self._watch(envelope))
-            if self._key is None:
-                await self._submitter.submit(envelope)
+            if key is None:
+                await self._submitter.submit(envelope, inherited)
             else:
-                envelope, replayed = await self._idempotency.submit(self._key, envelope)
+                envelope, replayed = await self._idempotency.submit(key, envelope, inherited)
                 if wait:
                     watcher = await stack.enter_async_context(self._watch(envelope))
             if watcher is not None:
-                ended = await self._ended(envelope, watcher, wait, look_first=self._key is not None)
+                ended = await self._ended(envelope, watcher, wait, look_first=key is not None)
         headers = {"Idempotent-Replayed": "true"} if replayed else {}
         if streaming:
             return self._stream(envelope, headers)
@@ -110,6 +128,11 @@ class Acceptance:
             return None
 
 
+def _starts_after(envelope: Envelope, seconds: float) -> bool:
+    """Is it deferred so far that there is no use in waiting?"""
+    return envelope.tasks[0].run_at > time.time() + seconds
+
+
 def _answer(
     envelope: Envelope,
     ended: Ended | None,
@@ -118,7 +141,8 @@ def _answer(
     headers: dict[str, str],
 ) -> Response:
     (task,) = envelope.tasks
-    status = ended.status if ended else Status.PENDING
+    status = Status.SCHEDULED if task.run_at else Status.PENDING
+    status = ended.status if ended else status
     body = Accepted(
         task_id=task.id,
         task_name=task.name,
@@ -128,6 +152,8 @@ def _answer(
         queue=envelope.queue,
         links=links(task.id),
         estimated_duration=estimated_duration,
+        run_at=datetime.fromtimestamp(task.run_at, UTC) if task.run_at else None,
+        retry_of=task.retry_of,
         result=ended.result if ended else None,
         error=task_error(ended.error) if ended and status is not Status.SUCCESS else None,
     )

@@ -12,7 +12,19 @@ from api import docs, errors
 from api.idempotency import Idempotency
 from api.keys import RequireKey, parse_keys
 from api.middleware import CheckHost, RequestLog
-from api.routes import chain, demo, events, exports, submit, system, tasks, users
+from api.routes import (
+    bulk,
+    chain,
+    control,
+    dead_letters,
+    demo,
+    events,
+    exports,
+    submit,
+    system,
+    tasks,
+    users,
+)
 from api.submission import Submitter
 from handlers.builtin import builtin_registry
 from handlers.registry import Registry
@@ -33,6 +45,8 @@ TAGS = [
     {"name": "submit", "description": "Tasks of the built-in types."},
     {"name": "chain", "description": "Data chains: validate, transform, enrich, export, notify."},
     {"name": "tasks", "description": "What has become of the work."},
+    {"name": "control", "description": "Cancel, retry; one, or many at once."},
+    {"name": "dead letters", "description": "What nobody could work off, to replay or discard."},
     {"name": "events", "description": "Live progress, with replay."},
     {"name": "exports", "description": "Files that chains have written."},
     {"name": "users", "description": "The users that `batch` works on."},
@@ -40,6 +54,20 @@ TAGS = [
     {"name": "system", "description": "The service itself."},
 ]
 
+
+ROUTES = (
+    system,
+    submit,
+    chain,
+    demo,
+    tasks,
+    control,
+    events,
+    dead_letters,
+    bulk,
+    exports,
+    users,
+)
 
 EXPOSED = ["Location", "Retry-After", "Preference-Applied", "Idempotent-Replayed", "X-Request-ID"]
 
@@ -54,9 +82,7 @@ def create_app(
         async with opening as resources:
             app.state.resources = resources
             app.state.registry = registry
-            app.state.submitter = submitter = Submitter(
-                resources.broker, resources.state, registry, settings.routes
-            )
+            app.state.submitter = submitter = Submitter(resources, registry, settings.routes)
             app.state.idempotency = Idempotency(
                 submitter, IdempotencyKeys(resources.state), resources.history
             )
@@ -74,7 +100,7 @@ def create_app(
     )
     errors.install(app)
     docs.install(app)
-    for routes in (system, submit, chain, demo, tasks, events, exports, users):
+    for routes in ROUTES:
         app.include_router(routes.router)
     _add_middleware(app, settings)
     return app

@@ -11,7 +11,7 @@ from stepline.contract import FieldProblem
 from api.errors import ProblemError
 
 VERSION = b"1:"
-TASK_ID = re.compile(r"[0-9a-f-]{36}")
+ROW_ID = re.compile(r"[0-9a-f-]{36}")
 
 
 def write_cursor(task_id: str) -> str:
@@ -25,7 +25,7 @@ def read_cursor(cursor: str) -> str:
         task_id = raw.removeprefix(VERSION).decode("ascii")
     except (UnicodeError, binascii.Error, ValueError):
         task_id = ""
-    if not TASK_ID.fullmatch(task_id):
+    if not ROW_ID.fullmatch(task_id):
         problem = FieldProblem(
             field="cursor", message="not a cursor of this list", code="bad_cursor"
         )

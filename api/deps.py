@@ -7,9 +7,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.idempotency import Idempotency
+from api.keys import CALLER
 from api.submission import Submitter
 from handlers.registry import Registry
 from infra.resources import Resources
+
+ANONYMOUS = "anonymous"
 
 
 def _resources(request: Request) -> Resources:
@@ -32,6 +35,13 @@ def _idempotency(request: Request) -> Idempotency:
     return idempotency
 
 
+def _caller(request: Request) -> str:
+    name: str = request.scope.get(CALLER, ANONYMOUS)
+    return name
+
+
+CallerDep = Annotated[str, Depends(_caller)]
+"""The name of the key that was given; `anonymous` where none is asked."""
 IdempotencyDep = Annotated[Idempotency, Depends(_idempotency)]
 ResourcesDep = Annotated[Resources, Depends(_resources)]
 RegistryDep = Annotated[Registry, Depends(_registry)]

@@ -24,6 +24,7 @@ from infra.resources import Resources, open_resources
 from infra.settings import Settings, SettingsError, load_settings
 from workers.app import running_worker
 from workers.rescue import republish_all
+from workers.upkeep import running_upkeep
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +45,8 @@ def embedded_app(settings: Settings) -> FastAPI:
                 rescued = await republish_all(resources)
             if rescued:
                 log.info("rescued", tasks=rescued)
-            yield resources
+            async with running_upkeep(resources, registry):
+                yield resources
 
     return create_app(settings, registry, opening())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from stepline.contract import FieldProblem, Problem
 
+from handlers.registry import UnknownName
+from infra.actions.base import ActionRefused, NothingThere
 from infra.broker.base import BrokerError, PublishUnconfirmed
 from infra.codec import dumps
 from infra.history.base import HistoryUnavailable
@@ -125,6 +127,23 @@ def from_http(error: HTTPException) -> ProblemError:
     )
 
 
+INPUT_CODES = ("unknown_step", "invalid_payload")
+"""Refusals that blame the request; the others blame the state of the thing (409)."""
+
+
+def from_refusal(error: ActionRefused) -> ProblemError:
+    problems = [
+        FieldProblem(
+            field=field_path(("body", "payload", *item["loc"])),
+            message=str(item["msg"]).removeprefix("Value error, "),
+            code=str(item["type"]),
+        )
+        for item in error.errors[:MAX_FIELD_PROBLEMS]
+    ]
+    status = 422 if error.code in INPUT_CODES else 409
+    return ProblemError(status, error.code, error.message, errors=problems)
+
+
 def from_unavailable(error: Exception) -> ProblemError:
     """A part of the service is away."""
     log.warning("unavailable", error=str(error))
@@ -141,33 +160,35 @@ def from_unavailable(error: Exception) -> ProblemError:
     return unavailable("database_unavailable", "The database does not answer now. Try again.")
 
 
+def _as_it_is(error: ProblemError) -> ProblemError:
+    return error
+
+
+CONVERSIONS: dict[type[Exception], Callable[[Any], ProblemError]] = {
+    ProblemError: _as_it_is,
+    RequestValidationError: from_validation,
+    HTTPException: from_http,
+    NothingThere: lambda error: not_found(error.what, error.name),
+    ActionRefused: from_refusal,
+    UnknownName: lambda error: ProblemError(409, error.code, error.message),
+    BrokerError: from_unavailable,
+    StateUnavailable: from_unavailable,
+    HistoryUnavailable: from_unavailable,
+}
+
+
 def install(app: FastAPI) -> None:
     """Render every failure of `app` as a problem."""
 
     async def problem(request: Request, error: Exception) -> Response:
-        match error:
-            case ProblemError():
-                return render(request, error)
-            case RequestValidationError():
-                return render(request, from_validation(error))
-            case HTTPException():
-                return render(request, from_http(error))
-            case BrokerError() | StateUnavailable() | HistoryUnavailable():
-                return render(request, from_unavailable(error))
-            case _:
-                log.error("request_failed", path=request.url.path, exc_info=error)
-                failure = ProblemError(500, "internal", "Something broke here; it has been logged.")
-                return render(request, failure)
+        for kind, convert in CONVERSIONS.items():
+            if isinstance(error, kind):
+                return render(request, convert(error))
+        log.error("request_failed", path=request.url.path, exc_info=error)
+        failure = ProblemError(500, "internal", "Something broke here; it has been logged.")
+        return render(request, failure)
 
-    for kind in (
-        ProblemError,
-        RequestValidationError,
-        HTTPException,
-        BrokerError,
-        StateUnavailable,
-        HistoryUnavailable,
-        Exception,
-    ):
+    for kind in (*CONVERSIONS, Exception):
         app.add_exception_handler(kind, problem)
 
 

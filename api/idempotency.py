@@ -11,8 +11,9 @@ import orjson
 
 from api.errors import ProblemError
 from api.submission import Submitter
-from infra.envelope import Envelope
-from infra.history.base import History
+from infra.checkpoints import Stored
+from infra.envelope import Envelope, TaskMessage
+from infra.history.base import History, TaskRecord
 from infra.state.idempotency import IdempotencyKeys, Reservation
 
 WAIT = 5.0
@@ -38,9 +39,10 @@ def parse_key(header: str | None) -> str | None:
     return key
 
 
-def body_hash(task_type: str, payload: object) -> str:
+def body_hash(task: TaskMessage | TaskRecord) -> str:
     """Of what was asked for, whatever the order of its fields."""
-    canonical = orjson.dumps([task_type, payload], option=orjson.OPT_SORT_KEYS)
+    asked = [task.type, task.payload, task.retry_of, task.from_step]
+    canonical = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()
 
 
@@ -52,11 +54,13 @@ class Idempotency:
         self._keys = keys
         self._history = history
 
-    async def submit(self, key: str, envelope: Envelope) -> tuple[Envelope, bool]:
+    async def submit(
+        self, key: str, envelope: Envelope, inherited: Stored | None = None
+    ) -> tuple[Envelope, bool]:
         """The envelope as it was accepted (its task id may be an earlier request's), and whether
         that had happened before."""
         (task,) = envelope.tasks
-        digest = body_hash(task.type, task.payload)
+        digest = body_hash(task)
         reservation = await self._reserve(key, digest, task.id)
         if reservation.outcome == "other_body":
             raise reused(key)
@@ -68,7 +72,7 @@ class Idempotency:
             earlier = await self._reserve(key, digest, task.id)
             return Envelope(envelope.queue, (replace(mine, id=earlier.task_id),)), True
         try:
-            await self._submitter.submit(accepted)
+            await self._submitter.submit(accepted, inherited)
         except BaseException:
             await self._keys.give_back(key)
             raise
@@ -97,7 +101,7 @@ class Idempotency:
         record = await self._history.by_idempotency_key(key)
         if record is None or record.id == own_id:
             return False
-        if body_hash(record.type, record.payload) != digest:
+        if body_hash(record) != digest:
             raise reused(key)
         await self._keys.adopt(key, record.id)
         return True

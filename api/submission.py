@@ -7,15 +7,14 @@ from collections.abc import Coroutine
 from typing import Any
 
 import structlog
-import uuid_utils
 from pydantic import BaseModel
 
-from handlers.registry import Registry
-from infra.broker.base import Broker
-from infra.codec import now
-from infra.envelope import Envelope, TaskMessage
+from infra.actions.accept import accept
+from infra.actions.base import Catalogue, Parts
+from infra.actions.draft import draft
+from infra.checkpoints import Stored
+from infra.envelope import Envelope
 from infra.state.redis import StateUnavailable
-from infra.state.store import State
 
 log = structlog.get_logger(__name__)
 
@@ -23,46 +22,31 @@ log = structlog.get_logger(__name__)
 class Submitter:
     """The one road of every submission."""
 
-    def __init__(
-        self, broker: Broker, state: State, registry: Registry, routes: dict[str, str]
-    ) -> None:
-        self._broker = broker
-        self._state = state
-        self._registry = registry
+    def __init__(self, parts: Parts, catalogue: Catalogue, routes: dict[str, str]) -> None:
+        self._parts = parts
+        self._catalogue = catalogue
         self._routes = routes
         self._background: set[asyncio.Task[Any]] = set()
 
     def draft(self, type_name: str, payload: BaseModel) -> Envelope:
         """A task of this type, pinned to the handlers that its type has planned for it now."""
-        task_type = self._registry.type(type_name)
-        body = payload.model_dump(mode="json", exclude_unset=True)
-        task = TaskMessage(
-            id=str(uuid_utils.uuid7()),
-            type=type_name,
-            handlers=tuple(task_type.plan(payload)),
-            payload=body,
-            created_at=now(),
-            name=body.get("task_name"),
-        )
-        return Envelope(self._registry.queue_of(type_name, self._routes), (task,))
+        return draft(self._catalogue, self._routes, type_name, payload)
 
-    async def submit(self, envelope: Envelope) -> None:
+    async def submit(self, envelope: Envelope, inherited: Stored | None = None) -> None:
         """Accept the envelope's task. When this returns, the task will end, whatever crashes.
 
         Raises `StateUnavailable` or a `BrokerError`. A caller that is cancelled (its client has
         gone) leaves the publish to finish by itself.
         """
-        await asyncio.shield(self._keep(self._accept(envelope)))
+        await asyncio.shield(self._keep(self._accept(envelope, inherited)))
 
-    async def _accept(self, envelope: Envelope) -> None:
-        (task,) = envelope.tasks
-        await self._state.submit(envelope.queue, task)
-        await self._broker.accept(envelope.queue, envelope.message())
-        self._keep(self._confirm(task.id))
+    async def _accept(self, envelope: Envelope, inherited: Stored | None) -> None:
+        await accept(self._parts, envelope, inherited)
+        self._keep(self._confirm(envelope.tasks[0].id))
 
     async def _confirm(self, task_id: str) -> None:
         try:
-            await self._state.confirm(task_id)
+            await self._parts.state.confirm(task_id)
         except StateUnavailable as error:  # the claim lifts the expiry too
             log.warning("confirm_skipped", task_id=task_id, error=str(error))
 

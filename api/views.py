@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from stepline.contract import (
@@ -53,10 +53,21 @@ def fold_steps(handlers: Iterable[str], events: Iterable[Mapping[str, Any]]) -> 
     ]
     for event in events:
         index = event.get("index")
+        if event["kind"] in (EventKind.CANCELLED, EventKind.FAILED):
+            _stop_running(steps, event)
         if index is None or not 0 <= index < len(steps):
             continue
         _apply(steps[index], event)
     return steps
+
+
+def _stop_running(steps: Iterable[Step], event: Mapping[str, Any]) -> None:
+    """A task that was cancelled, or given up with its worker, leaves no step running."""
+    for step in steps:
+        if step.status == "running":
+            cancelled = event["kind"] == EventKind.CANCELLED
+            step.status = "cancelled" if cancelled else "failed"
+            step.finished_at = moment(event["at"])
 
 
 def _apply(step: Step, event: Mapping[str, Any]) -> None:
@@ -74,6 +85,7 @@ def _apply(step: Step, event: Mapping[str, Any]) -> None:
             step.status, step.finished_at, step.percent = "completed", at, 100.0
         case EventKind.STEP_SKIPPED:
             step.status, step.finished_at = "skipped", at
+            step.message = event.get("message")
         case EventKind.STEP_FAILED:
             step.status, step.finished_at = "failed", at
             step.error = task_error(event.get("error"))
@@ -168,6 +180,9 @@ def status_view(task: TaskState | TaskRecord, events: Iterable[Mapping[str, Any]
         updated_at=task.updated_at,
         started_at=task.started_at,
         finished_at=task.finished_at,
+        run_at=_time(task.run_at),
+        deadline=_time(task.deadline),
+        retry_of=task.retry_of,
         error=task_error(task.error) if task.status is not Status.SUCCESS else None,
         links=links(task.id),
     )
@@ -211,7 +226,16 @@ def summary(record: TaskRecord, live: TaskState | None) -> TaskSummary:
         updated_at=_newest(record.updated_at, source.updated_at),
         started_at=source.started_at,
         finished_at=source.finished_at,
+        run_at=record.run_at,
+        retry_of=record.retry_of,
     )
+
+
+def _time(moment: datetime | float | None) -> datetime | None:
+    """History keeps times, the state epoch seconds."""
+    if isinstance(moment, float):
+        return datetime.fromtimestamp(moment, UTC) if moment else None
+    return moment
 
 
 def _newest(*moments: datetime) -> datetime:

@@ -13,7 +13,7 @@ from infra.broker.topology import HISTORY_QUEUE
 from infra.codec import Encoded, dumps, loads, moment
 from infra.envelope import Envelope, TaskMessage
 from infra.history.base import AttemptRecord, TaskRecord
-from infra.state.models import StoredEvent, TaskState
+from infra.state.models import StoredEvent, TaskState, format_event_id
 
 KIND = "record"
 PAYLOAD_LIMIT = 64_000
@@ -72,31 +72,43 @@ def _time(epoch: float) -> datetime | None:
 
 
 def record_from_state(
-    queue: str,
-    task: TaskMessage,
     state: TaskState,
     events: list[StoredEvent],
     outputs: list[dict[str, Any]],
+    task: TaskMessage | None = None,
 ) -> TaskRecord:
     """An ended task's record from Redis: it ended in nobody's hands, or its worker died before it
-    could send it."""
-    record = base_record(queue, task, state.status)
-    record.attempt, record.seq = state.last
-    record.updated_at = state.updated_at
-    record.started_at = state.started_at
-    record.finished_at = state.finished_at
-    record.worker = state.worker
-    record.result = state.result
-    record.error = state.error
+    could send it. Without `task` its payload is left to the record of its acceptance."""
     kept = [
-        {"id": f"{event.id[0]}-{event.id[1]}", **loads(event.json)}
+        {"id": format_event_id(event.id), **loads(event.json)}
         for event in events
         if event.id[0] == state.attempt and event.kind not in NOT_KEPT
     ]
-    record.attempts = [
-        AttemptRecord(state.attempt, state.worker or "", kept, outputs, error=state.error)
-    ]
-    return record
+    attempt = AttemptRecord(state.attempt, state.worker or "", kept, outputs, error=state.error)
+    return TaskRecord(
+        id=state.id,
+        type=state.type,
+        queue=state.queue,
+        status=state.status,
+        attempt=state.last[0],
+        seq=state.last[1],
+        created_at=state.created_at,
+        updated_at=state.updated_at,
+        started_at=state.started_at,
+        finished_at=state.finished_at,
+        handlers=state.handlers,
+        name=state.name,
+        payload=None if task is None else dict(task.payload),
+        worker=state.worker,
+        result=state.result,
+        error=state.error,
+        run_at=_time(state.run_at),
+        deadline=_time(state.deadline),
+        retry_of=state.retry_of,
+        from_step=state.from_step,
+        idempotency_key=None if task is None else task.idempotency_key,
+        attempts=[attempt],
+    )
 
 
 def history_message(record: TaskRecord) -> tuple[str, Message]:
@@ -122,3 +134,21 @@ def read_record(message: Message) -> TaskRecord:
 
 def _with_times(body: dict[str, Any]) -> dict[str, Any]:
     return body | {name: moment(body[name]) for name in TIMES if body.get(name) is not None}
+
+
+def message_of(record: TaskRecord) -> TaskMessage:
+    """The task as it travels, from its row."""
+    return TaskMessage(
+        id=record.id,
+        type=record.type,
+        handlers=tuple(record.handlers),
+        payload=record.payload or {},
+        created_at=record.created_at,
+        name=record.name,
+        attempt=record.attempt,
+        run_at=record.run_at.timestamp() if record.run_at else 0.0,
+        deadline=record.deadline.timestamp() if record.deadline else 0.0,
+        retry_of=record.retry_of,
+        from_step=record.from_step,
+        idempotency_key=record.idempotency_key,
+    )

@@ -20,6 +20,7 @@ from infra.settings import Settings, process_name
 from infra.state.barriers import Barriers
 from infra.state.hub import EventHub
 from infra.state.liveness import Workers
+from infra.state.locks import Locks
 from infra.state.redis import Connections
 from infra.state.store import State
 
@@ -34,6 +35,7 @@ class Resources:
     state: State
     workers: Workers
     barriers: Barriers
+    locks: Locks
     hub: EventHub
     history: History
     mailer: Mailer
@@ -60,6 +62,8 @@ async def open_resources(
         stack.push_async_callback(workers.close)
         barriers = Barriers(connections)
         stack.push_async_callback(barriers.close)
+        locks = Locks(connections, process_name(kind))
+        stack.push_async_callback(locks.close)
         hub = EventHub(connections)
         stack.push_async_callback(hub.close)
         fetcher = await stack.enter_async_context(GuardedFetcher(allow=settings.fetchable))
@@ -79,6 +83,7 @@ async def open_resources(
             state=state,
             workers=workers,
             barriers=barriers,
+            locks=locks,
             hub=hub,
             history=history,
             mailer=build_mailer(settings),

@@ -104,6 +104,15 @@ class Settings(BaseSettings):
     state_ttl: int = Field(
         86_400, ge=60, description="seconds that ended tasks stay in Redis once history has them"
     )
+    history_days: int = Field(
+        0, ge=0, description="days that ended tasks stay in the history; 0: for good"
+    )
+    consumer_timeout: float = Field(
+        1800.0,
+        gt=1,
+        description="RabbitMQ's own consumer_timeout, in seconds: the message of a longer task is "
+        "renewed in time",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log lines to write"
     )
@@ -223,6 +232,11 @@ class Settings(BaseSettings):
     @property
     def resolved_cron_redis_url(self) -> str:
         return self.cron_redis_url or self.redis_url
+
+    @property
+    def slice_after(self) -> float:
+        """Seconds after which a running task's message is renewed."""
+        return self.consumer_timeout / 3
 
     @property
     def outbox_dir(self) -> Path:

@@ -115,7 +115,7 @@ async def engine_stack(
         open_resources(configured, kind="test", queues=queues) as resources,
         AsyncExitStack() as workers,
     ):
-        submitter = Submitter(resources.broker, resources.state, registry, {})
+        submitter = Submitter(resources, registry, {})
         yield EngineStack(configured, resources, registry, submitter, workers)
         await workers.aclose()
         await submitter.close()

@@ -65,6 +65,7 @@ async def running_worker(resources: Resources, registry: Registry) -> AsyncItera
             users=HistoryUsers(resources.history),
         ),
         checkpoints=Checkpoints(resources.exports),
+        slice_after=settings.slice_after,
     )
     limits = Limits(
         concurrency=settings.worker_concurrency,

@@ -74,6 +74,7 @@ class ChainRun:
         await self._load_checkpoints()
         for index, name in enumerate(self._task.handlers):
             if (index, name) in self.end.outputs:
+                self._tell_inherited(index, name)
                 continue
             if self._journal.lost:
                 raise LostLease(self._task.id)
@@ -85,6 +86,12 @@ class ChainRun:
                 self.end.failure = failure
                 break
         return self.end
+
+    def _tell_inherited(self, index: int, name: str) -> None:
+        """Whoever watches a retry sees which steps were done by the task before."""
+        if index < self._task.from_step and self._claim.attempt == 1:
+            message = f"taken over from {self._task.retry_of}"
+            self._journal.add(EventKind.STEP_SKIPPED, handler=name, index=index, message=message)
 
     async def _load_checkpoints(self) -> None:
         for (index, name), stored in sorted(self._claim.outputs.items()):

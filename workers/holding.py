@@ -49,6 +49,7 @@ class Running:
     runner: asyncio.Task[None] | None = None
     """Set while handlers run: what to cancel to stop them."""
     cancelled: Cancellation | None = None
+    lost: bool = False
     renewing: bool = False
     told: bool = False
 
@@ -58,6 +59,12 @@ class Running:
         self.deliveries.append(delivery)
         self.renewed_at = asyncio.get_running_loop().time()
         self.adopted.set()
+
+    def lose(self) -> None:
+        """The task is another's now: its handlers have nothing to do here any more."""
+        self.lost = True
+        if self.runner is not None and self.runner is not asyncio.current_task():
+            self.runner.cancel()
 
     def cancel(self, cancellation: Cancellation) -> None:
         """Stop its handlers, if any runs: the cause first, then the stop."""

@@ -79,6 +79,8 @@ class Journal:
         self._timer: asyncio.TimerHandle | None = None
         self._writing: set[asyncio.Task[None]] = set()
         self.lost = False
+        self.on_lost: Callable[[], None] = lambda: None
+        """Called once, when the task is found to be another's."""
         self.history: list[dict[str, Any]] = [
             {
                 "id": f"{claim.attempt}-1",
@@ -254,6 +256,7 @@ class Journal:
                 continue
             if answer != "ok":
                 self.lost = True
+                self.on_lost()
                 raise LostLease(self._task.id)
             if events:
                 self._written_seq = events[-1].id[1]

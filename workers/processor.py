@@ -171,7 +171,7 @@ class Processor:
                     running.task = task
                     return await self._run(claim, running)
                 case Ended():
-                    await recall.repair(self._engine, queue, task)
+                    await recall.repair(self._engine, task)
                     return False
                 case Missing():
                     attempt = await recall.attempts_so_far(self._engine, task)
@@ -223,6 +223,7 @@ class Processor:
             checkpoints=engine.checkpoints,
         )
         attempt.end = run.end
+        attempt.journal.on_lost = running.lose
         running.claim = claim
         if claim.taken_over:  # at once: history is the judge of who came last
             self.holding.tell(running)
@@ -247,17 +248,19 @@ class Processor:
         return False
 
     async def _chain(self, run: ChainRun, running: Running) -> None:
-        """Run the handlers; a cancellation ends them, and nothing but them."""
+        """Run the handlers; a cancellation, or the loss of the task, ends them and nothing else."""
         running.runner = runner = asyncio.current_task()
         try:
             await run.run()
         except asyncio.CancelledError:
-            if running.cancelled is None:
+            if running.cancelled is None and not running.lost:
                 raise
         finally:
             running.runner = None
-            if runner is not None and running.cancelled is not None:
+            if runner is not None and (running.cancelled is not None or running.lost):
                 runner.uncancel()
+        if running.lost:
+            raise LostLease(running.task.id)
 
     async def _conclude(self, attempt: Attempt, running: Running) -> None:
         if running.cancelled is None:

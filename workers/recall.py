@@ -60,7 +60,7 @@ async def with_inherited(engine: Engine, task: TaskMessage, claim: Yours) -> You
     return replace(claim, outputs=found | claim.outputs)
 
 
-async def repair(engine: Engine, queue: str, task: TaskMessage) -> None:
+async def repair(engine: Engine, task: TaskMessage) -> None:
     """The task has ended, but whoever ended it may have died before history heard of it."""
     state = await while_away(lambda: engine.state.get(task.id))
     if state is None:
@@ -68,4 +68,4 @@ async def repair(engine: Engine, queue: str, task: TaskMessage) -> None:
     events = await while_away(lambda: engine.state.events(task.id))
     steps = await while_away(lambda: engine.state.steps(task.id))
     outputs = await engine.checkpoints.load_all(steps)
-    await engine.record(record_from_state(queue, task, state, events, outputs))
+    await engine.record(record_from_state(state, events, outputs, task))

@@ -20,9 +20,9 @@ import uuid_utils
 from infra.broker.base import Broker, Message
 from infra.broker.topology import HISTORY_QUEUE
 from infra.codec import dumps, loads, now
-from infra.envelope import Envelope, TaskMessage
+from infra.envelope import Envelope
 from infra.history.base import History, TaskRecord
-from infra.records import history_message, record_from_state
+from infra.records import history_message, message_of, record_from_state
 from infra.state.barriers import Barriers
 from infra.state.models import TaskState
 from infra.state.store import State
@@ -107,7 +107,7 @@ async def _repair(parts: Parts, record: TaskRecord, state: TaskState) -> None:
     """It has ended, and only history has not heard of it."""
     events = await parts.state.events(record.id)
     steps = await Checkpoints(parts.exports).load_all(await parts.state.steps(record.id))
-    repaired = record_from_state(record.queue, message_of(record), state, events, steps)
+    repaired = record_from_state(state, events, steps, message_of(record))
     queue, message = history_message(repaired)
     await parts.broker.send(queue, message)
 
@@ -122,21 +122,3 @@ async def _unfinished(history: History) -> AsyncIterator[TaskRecord]:
 
 async def _republish(broker: Broker, record: TaskRecord) -> None:
     await broker.send(record.queue, Envelope(record.queue, (message_of(record),)).message())
-
-
-def message_of(record: TaskRecord) -> TaskMessage:
-    """The task as it travels, from its row."""
-    return TaskMessage(
-        id=record.id,
-        type=record.type,
-        handlers=tuple(record.handlers),
-        payload=record.payload or {},
-        created_at=record.created_at,
-        name=record.name,
-        attempt=record.attempt,
-        run_at=record.run_at.timestamp() if record.run_at else 0.0,
-        deadline=record.deadline.timestamp() if record.deadline else 0.0,
-        retry_of=record.retry_of,
-        from_step=record.from_step,
-        idempotency_key=record.idempotency_key,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse
 from stepline.contract import (
     ActiveTask,
     ActiveTasks,
-    FieldProblem,
     Status,
     TaskPage,
     TaskResult,
@@ -20,7 +19,8 @@ from stepline.contract import (
 
 from api.cursor import read_cursor, write_cursor
 from api.deps import ResourcesDep
-from api.errors import RETRY_AFTER, ProblemError, not_found, responses
+from api.errors import RETRY_AFTER, not_found, responses
+from api.times import utc
 from api.views import find, result_view, status_view, stored_events, summary
 from infra.history.base import TaskFilter
 from infra.resources import Resources
@@ -28,8 +28,6 @@ from infra.state.models import TaskState
 from infra.state.redis import StateUnavailable
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
-
-EARLIEST, LATEST = 1971, 9998
 
 
 @router.get("/", responses=responses(422, 503))
@@ -46,7 +44,7 @@ async def list_tasks(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> TaskPage:
     """All tasks, newest first, from the history. `next` is the cursor of the next page."""
-    where = TaskFilter(status, type, queue, _utc(since, "since"), _utc(until, "until"), text)
+    where = TaskFilter(status, type, queue, utc(since, "since"), utc(until, "until"), text)
     after = None if cursor is None else read_cursor(cursor)
     page = await resources.history.list_tasks(where, after=after, limit=limit)
     unfinished = [task.id for task in page.tasks if not task.status.ended]
@@ -58,17 +56,6 @@ async def list_tasks(
         total_capped=page.total_capped,
         limit=limit,
     )
-
-
-def _utc(moment: datetime | None, field: str) -> datetime | None:
-    """A time without a zone is UTC. Raises a 422 problem for one that no task can have."""
-    if moment is None:
-        return None
-    if not EARLIEST <= moment.year <= LATEST:
-        message = f"the year must be from {EARLIEST} to {LATEST}"
-        problem = FieldProblem(field=field, message=message, code="out_of_range")
-        raise ProblemError(422, "invalid_request", f"{field}: {message}", errors=[problem])
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def _live(resources: Resources, task_ids: list[str]) -> list[TaskState | None]:

@@ -202,6 +202,10 @@ class History(Protocol):
         is id descending, so a page costs the same however many rows there are."""
         ...
 
+    async def count_tasks(self, where: TaskFilter) -> int:
+        """All that match: the time it takes grows with them."""
+        ...
+
     async def unfinished(
         self, *, after: TaskRecord | None = None, limit: int = 500
     ) -> list[TaskRecord]:
@@ -247,7 +251,7 @@ class History(Protocol):
         ...
 
     async def count_dead_letters(self, where: DeadLetterFilter) -> int:
-        """Those that match, up to `TOTAL_CAP` + 1."""
+        """All that match."""
         ...
 
     async def resolve_dead_letter(

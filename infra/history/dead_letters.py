@@ -11,7 +11,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from infra.codec import dumps, loads
-from infra.history.base import TOTAL_CAP, DeadLetterFilter, DeadLetterRecord
+from infra.history.base import DeadLetterFilter, DeadLetterRecord
 from infra.history.documents import put_back, set_aside
 from infra.history.engine import connected, in_transaction, plain
 from infra.history.models import DeadLetterRow
@@ -81,10 +81,9 @@ async def page(
 
 
 async def count(engine: AsyncEngine, where: DeadLetterFilter) -> int:
-    matching = _matching(select(LETTERS.c.id), where).limit(TOTAL_CAP + 1).subquery()
+    statement = _matching(select(func.count()).select_from(LETTERS), where)
     async with connected(engine) as connection:
-        counted = await connection.execute(select(func.count()).select_from(matching))
-        return int(counted.scalar_one())
+        return int((await connection.execute(statement)).scalar_one())
 
 
 async def resolve(

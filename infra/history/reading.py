@@ -91,6 +91,12 @@ async def list_tasks(
     )
 
 
+async def count(engine: AsyncEngine, where: TaskFilter) -> int:
+    statement = select(func.count()).select_from(TASKS).where(*_conditions(where))
+    async with connected(engine) as connection:
+        return int((await connection.execute(statement)).scalar_one())
+
+
 async def unfinished(engine: AsyncEngine, after: TaskRecord | None, limit: int) -> list[TaskRecord]:
     statement = select(TASKS).where(TASKS.c.unfinished == 1)
     if after is not None:

@@ -66,6 +66,9 @@ class SQLHistory:
     ) -> TaskList:
         return await reading.list_tasks(self._engine, where, after, limit)
 
+    async def count_tasks(self, where: TaskFilter) -> int:
+        return await reading.count(self._engine, where)
+
     async def unfinished(
         self, *, after: TaskRecord | None = None, limit: int = 500
     ) -> list[TaskRecord]:

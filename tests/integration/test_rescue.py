@@ -128,6 +128,6 @@ async def test_an_embedded_start_publishes_all_that_has_not_ended(stack_of: Stac
 
 
 def _message(record: Any) -> Any:
-    from workers.rescue import message_of
+    from infra.records import message_of
 
     return message_of(record)

@@ -537,6 +537,101 @@ class TaskPage(Answer):
     limit: int
 
 
+class DeadLetter(Answer):
+    """A message that nobody could work off. `resolution`: what somebody did about it."""
+
+    id: str
+    reason: str
+    queue: str
+    task_id: str | None = None
+    task_type: str | None = None
+    died_at: datetime
+    error: TaskError | None = None
+    size_bytes: int
+    message: Any = None
+    """What the message held, where it can be read; only of a single one."""
+    resolution: Literal["replayed", "discarded"] | None = None
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+    replayed_as: str | None = None
+
+
+class DeadLetterPage(Answer):
+    """Newest first. `next` is an opaque cursor, or None at the end."""
+
+    dead_letters: list[DeadLetter]
+    next: str | None
+    total: int
+    total_capped: bool = False
+    limit: int
+
+
+class BulkFilter(Request):
+    """Which ones: every field given must fit. `since` is inclusive, `until` exclusive. `status`
+    and `text` are for tasks, `reason` for dead letters."""
+
+    status: Status | None = None
+    type: Annotated[str, Field(max_length=100)] | None = None
+    queue: Annotated[str, Field(max_length=100)] | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    text: Annotated[str, Field(max_length=200)] | None = None
+    reason: Annotated[str, Field(max_length=100)] | None = None
+
+
+class BulkRequest(Request):
+    """One action upon all that the filter finds, or upon those named."""
+
+    model_config = _example({"action": "retry", "filter": {"status": "FAILURE", "type": "quick"}})
+
+    action: Literal["retry", "cancel", "replay", "discard"]
+    filter: BulkFilter | None = None
+    ids: list[Annotated[str, Field(max_length=40)]] | None = Field(
+        default=None, min_length=1, max_length=1_000
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.filter is None) == (self.ids is None):
+            raise ValueError("give either filter or ids")
+        wrong = ("reason",) if self.action in ("retry", "cancel") else ("status", "text")
+        for name in wrong:
+            if self.filter is not None and getattr(self.filter, name) is not None:
+                raise ValueError(f"{name} does not go with {self.action}")
+        return self
+
+
+class BulkLinks(Answer):
+    """Where to look next, as paths."""
+
+    self: str
+    abort: str
+
+
+class BulkAction(Answer):
+    """How far an action is: `done` of `total`; `skipped` are those that it does not fit (any more),
+    `failed` those that it could not be done to, with the first reason in `error`."""
+
+    id: str
+    action: Literal["retry", "cancel", "replay", "discard"]
+    state: Literal["running", "done", "aborted", "failed"]
+    total: int
+    done: int
+    skipped: int
+    failed: int
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    error: TaskError | None = None
+    links: BulkLinks
+
+
+class BulkActions(Answer):
+    """The newest actions."""
+
+    actions: list[BulkAction]
+
+
 class ActiveTask(Answer):
     """A task that a worker is running now."""
 
