@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,10 @@ class EngineStack:
     submitter: Submitter
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
-    async def worker(self) -> Worker:
-        """Start a worker; it drains when the test ends."""
-        return await self.stack.enter_async_context(running_worker(self.resources, self.registry))
+    async def worker(self, settings: Settings | None = None) -> Worker:
+        """Start a worker (with settings of its own, perhaps); it drains when the test ends."""
+        resources = replace(self.resources, settings=settings or self.settings)
+        return await self.stack.enter_async_context(running_worker(resources, self.registry))
 
     async def submit(self, type_name: str, **payload: Any) -> str:
         envelope = self.submitter.draft(type_name, Anything(**payload))

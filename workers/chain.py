@@ -67,6 +67,8 @@ class ChainRun:
         self._checkpoints = checkpoints
         self._payloads: dict[type[BaseModel], BaseModel] = {}
         self.step: str | None = None
+        self.stopped = False
+        """Set to let no further step begin: a handler may swallow its `CancelledError`."""
         self.end = ChainEnd()
 
     async def run(self) -> ChainEnd:
@@ -84,6 +86,7 @@ class ChainRun:
                 failure = await self._step(index, handler)
             if failure is not None:
                 self.end.failure = failure
+            if failure is not None or self.stopped:
                 break
         return self.end
 

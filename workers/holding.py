@@ -63,15 +63,19 @@ class Running:
     def lose(self) -> None:
         """The task is another's now: its handlers have nothing to do here any more."""
         self.lost = True
-        if self.runner is not None and self.runner is not asyncio.current_task():
-            self.runner.cancel()
+        self._stop()
 
     def cancel(self, cancellation: Cancellation) -> None:
         """Stop its handlers, if any runs: the cause first, then the stop."""
         if self.cancelled is None:
             self.cancelled = cancellation
-            if self.runner is not None:
-                self.runner.cancel()
+            self._stop()
+
+    def _stop(self) -> None:
+        if self.run is not None:
+            self.run.stopped = True
+        if self.runner is not None and self.runner is not asyncio.current_task():
+            self.runner.cancel()
 
 
 class Holding:

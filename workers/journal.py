@@ -78,6 +78,7 @@ class Journal:
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._writing: set[asyncio.Task[None]] = set()
+        self._closed = False
         self.lost = False
         self.on_lost: Callable[[], None] = lambda: None
         """Called once, when the task is found to be another's."""
@@ -133,6 +134,8 @@ class Journal:
 
         The write is a task of its own: a handler that is cancelled meanwhile loses no event.
         """
+        if self._closed:  # a thread that goes on after its task was stopped
+            raise LostLease(self._task.id)
         await asyncio.shield(self._spawn(self._flush()))
 
     async def _flush(self) -> None:
@@ -179,6 +182,7 @@ class Journal:
 
     async def close(self) -> None:
         """Stop the timers and drop writes under way; nothing more is written."""
+        self._closed = True
         self._cancel_timer()
         for task in list(self._writing):
             task.cancel()
@@ -213,7 +217,7 @@ class Journal:
         )
 
     def _schedule(self, after: float) -> None:
-        if self._timer is None and not self.lost:
+        if self._timer is None and not (self.lost or self._closed):
             self._timer = asyncio.get_running_loop().call_later(after, self._start_flush)
 
     def _cancel_timer(self) -> None:

@@ -49,7 +49,7 @@ class Runtime:
         self._engine = engine
         self._queues = [queue for queue in queues if queue != HISTORY_QUEUE]
         self._limits = limits
-        self._processor = Processor(engine)
+        self.processor = Processor(engine)
         self._recorder = Recorder(engine, state_ttl=state_ttl) if HISTORY_QUEUE in queues else None
         self._subscriptions: list[Subscription] = []
         self._slots = {queue: asyncio.Semaphore(limits.concurrency) for queue in self._queues}
@@ -81,10 +81,10 @@ class Runtime:
     async def stop(self) -> None:
         """Drain: take nothing new, give unstarted messages back, let running steps have the grace
         time, then hand over what is left."""
-        log.info("worker_stopping", running=len(self._processor.holding.tasks))
+        log.info("worker_stopping", running=len(self.processor.holding.tasks))
         for subscription in self._subscriptions:
             await subscription.cancel()
-        self._processor.draining = True
+        self.processor.draining = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._limits.grace)
         for task in list(self._tasks):
@@ -103,7 +103,7 @@ class Runtime:
         log.info("worker_stopped", done=self._done)
 
     def _receive(self, delivery: Delivery) -> None:
-        if self._processor.holding.adopt(delivery):
+        if self.processor.holding.adopt(delivery):
             return
         task = asyncio.create_task(self._work(delivery))
         self._tasks.add(task)
@@ -114,10 +114,10 @@ class Runtime:
         try:
             async with self._slots[delivery.queue]:
                 started = True
-                if self._processor.draining:
+                if self.processor.draining:
                     await delivery.release()
                     return
-                await self._processor.process(delivery)
+                await self.processor.process(delivery)
                 self._count()
         except asyncio.CancelledError:
             if not started:
@@ -142,13 +142,11 @@ class Runtime:
         told: dict[str, datetime] = {}
         rounds = 0
         while True:
-            await self._processor.holding.tend()
+            await self.processor.holding.tend()
             rounds += 1
             if rounds % REPORT_ANYHOW == 0:
                 told = {}
-            active = {
-                task_id: item.since for task_id, item in self._processor.holding.tasks.items()
-            }
+            active = {task_id: item.since for task_id, item in self.processor.holding.tasks.items()}
             if active != told:
                 with contextlib.suppress(StateUnavailable):  # the next round tells it again
                     await self._engine.workers.report(self._engine.worker, active)
@@ -159,6 +157,6 @@ class Runtime:
         """What runs now, for the watchdog's complaint."""
         return [
             f"{task_id}:{item.run.step}"
-            for task_id, item in list(self._processor.holding.tasks.items())
+            for task_id, item in list(self.processor.holding.tasks.items())
             if item.run is not None
         ]
