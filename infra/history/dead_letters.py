@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Select, func, select, update
@@ -17,6 +17,8 @@ from infra.history.engine import connected, in_transaction, plain
 from infra.history.models import DeadLetterRow
 
 LETTERS = DeadLetterRow.__table__  # type: ignore[attr-defined]
+BEGINNING = datetime(1971, 1, 1, tzinfo=UTC)
+"""Nothing died before."""
 
 
 async def add(engine: AsyncEngine, letters: Sequence[DeadLetterRecord]) -> None:
@@ -59,6 +61,8 @@ async def get(engine: AsyncEngine, letter_id: str) -> DeadLetterRecord | None:
 def page_statement(where: DeadLetterFilter, limit: int) -> Select[Any]:
     """Newest first; of a filter that nothing limits, an index range."""
     statement = select(LETTERS).order_by(LETTERS.c.died_at.desc(), LETTERS.c.id.desc()).limit(limit)
+    if where.since is None:  # MariaDB sorts the whole table unless there is a range to walk
+        statement = statement.where(LETTERS.c.died_at >= BEGINNING)
     return _matching(statement, where)
 
 
