@@ -66,6 +66,7 @@ def make_server(app: FastAPI, host: str, port: int) -> Server:
         resources = getattr(app.state, "resources", None)
         if resources is not None:
             resources.hub.end_all()
+            resources.feed.end_all()
 
     return Server(config, end_streams)
 

@@ -18,6 +18,7 @@ from infra.history.repository import open_history
 from infra.mail import build_mailer
 from infra.settings import Settings, process_name
 from infra.state.barriers import Barriers
+from infra.state.feed import Feed
 from infra.state.hub import EventHub
 from infra.state.liveness import Workers
 from infra.state.locks import Locks
@@ -37,6 +38,7 @@ class Resources:
     barriers: Barriers
     locks: Locks
     hub: EventHub
+    feed: Feed
     history: History
     mailer: Mailer
     fetcher: GuardedFetcher
@@ -66,6 +68,8 @@ async def open_resources(
         stack.push_async_callback(locks.close)
         hub = EventHub(connections)
         stack.push_async_callback(hub.close)
+        feed = Feed(connections)
+        stack.push_async_callback(feed.close)
         fetcher = await stack.enter_async_context(GuardedFetcher(allow=settings.fetchable))
         exports = open_exports(settings.resolved_exports_url)
         broker = make_broker(
@@ -85,6 +89,7 @@ async def open_resources(
             barriers=barriers,
             locks=locks,
             hub=hub,
+            feed=feed,
             history=history,
             mailer=build_mailer(settings),
             fetcher=fetcher,

@@ -27,6 +27,9 @@ NAMES = (
     "restore",
     "reserve",
 )
+PRELUDE = FOLDER / "_feed.lua"
+TELLING = {"submit", "claim", "write", "settle", "end"}
+"""Those that write events, and tell the feed of them."""
 MAX_BATCH = 256
 
 Argument = str | bytes | int | float
@@ -46,7 +49,7 @@ class ScriptRunner:
 
     def __init__(self, client: async_redis.Redis) -> None:
         self._client = client
-        self._sources = {name: (FOLDER / f"{name}.lua").read_text() for name in NAMES}
+        self._sources = {name: _source(name) for name in NAMES}
         self._digests = {
             name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
             for name, source in self._sources.items()
@@ -117,6 +120,11 @@ class ScriptRunner:
     async def _load(self) -> None:
         for source in self._sources.values():
             await self._client.script_load(source)
+
+
+def _source(name: str) -> str:
+    body = (FOLDER / f"{name}.lua").read_text()
+    return PRELUDE.read_text() + body if name in TELLING else body
 
 
 def _encoded(argument: Argument) -> Argument:

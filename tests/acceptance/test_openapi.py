@@ -25,7 +25,7 @@ CHECKS = (
     response_schema_conformance,
 )
 
-ENDLESS = {"/tasks/{task_id}/events"}
+ENDLESS = {"/tasks/{task_id}/events", "/events"}
 """Answers that do not end by themselves for a task that does not."""
 
 

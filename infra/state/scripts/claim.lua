@@ -62,4 +62,5 @@ redis.call('XADD', events, id, 'k', 'started', 'd', event)
 redis.call('PERSIST', events)
 redis.call('PERSIST', steps)
 redis.call('PUBLISH', channel, (held[10] or '0-0') .. ' ' .. id .. ' started ' .. event)
+tell(task, {told(id, event)})
 return {'yours', attempt, failures, losses, started, taken_over, redis.call('HGETALL', steps)}

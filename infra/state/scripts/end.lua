@@ -29,4 +29,5 @@ redis.call('PERSIST', task) -- until history has it
 redis.call('XADD', events, id, 'k', ARGV[5], 'd', event)
 redis.call('PERSIST', events)
 redis.call('PUBLISH', ARGV[1], (last or '0-0') .. ' ' .. id .. ' ' .. ARGV[5] .. ' ' .. event)
+tell(task, {told(id, event)})
 return {'closed', id}

@@ -12,6 +12,7 @@ if held[1] ~= ARGV[2] then
   return held[4] and 'lost' or 'missing'
 end
 local last = held[3] or '0-0'
+local news = {}
 local at = 3
 for _ = 1, tonumber(ARGV[at]) do
   local id, kind, json = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
@@ -23,6 +24,7 @@ for _ = 1, tonumber(ARGV[at]) do
   else
     redis.call('PUBLISH', ARGV[1], last .. ' ' .. id .. ' ' .. kind .. ' ' .. json)
     last = id
+    news[#news + 1] = told(id, json)
   end
   at = at + 3
 end
@@ -35,4 +37,5 @@ at = at + 2 * count + 1
 redis.call('HDEL', task, 'error') -- of an earlier attempt; this one brings its own, if any
 redis.call('HSET', task, 'last', last, 'settled', ARGV[2], unpack(ARGV, at))
 redis.call('HDEL', task, 'token', 'holder', 'progress', 'step')
+tell(task, news)
 return 'ok'

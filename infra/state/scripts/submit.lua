@@ -14,4 +14,5 @@ redis.call('XADD', events, '0-1', 'k', 'queued', 'd', ARGV[2])
 for _, key in ipairs(KEYS) do
   redis.call('EXPIRE', key, ARGV[1])
 end
+tell(task, {told('0-1', ARGV[2])})
 return 1

@@ -12,6 +12,7 @@ if owner ~= ARGV[2] then
   return 'lost'
 end
 local at = 3
+local news = {}
 local last = redis.call('HGET', task, 'last') or '0-0'
 for _ = 1, tonumber(ARGV[at]) do
   local id, kind, json = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
@@ -23,10 +24,12 @@ for _ = 1, tonumber(ARGV[at]) do
   else
     redis.call('PUBLISH', ARGV[1], last .. ' ' .. id .. ' ' .. kind .. ' ' .. json)
     last = id
+    news[#news + 1] = told(id, json)
   end
   at = at + 3
 end
 redis.call('HSET', task, 'last', last)
+tell(task, news)
 at = at + 1
 local count = tonumber(ARGV[at])
 for i = 1, count do
