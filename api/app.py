@@ -24,6 +24,7 @@ from api.routes import (
     submit,
     system,
     tasks,
+    tickets,
     users,
 )
 from api.submission import Submitter
@@ -65,6 +66,7 @@ ROUTES = (
     control,
     events,
     feed,
+    tickets,
     dead_letters,
     bulk,
     exports,

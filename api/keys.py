@@ -16,11 +16,13 @@ from datetime import UTC, date, datetime
 
 import structlog
 from fastapi import Request
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import ProblemError, render
+from api.errors import ProblemError, from_unavailable, render
 from infra.settings import SettingsError
+from infra.state.redis import StateUnavailable
+from infra.state.tickets import Tickets
 
 CALLER = "stepline.caller"
 """Where the access log finds whose key it was."""
@@ -89,8 +91,12 @@ class RequireKey:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS or _is_preflight(scope):
             await self._app(scope, receive, send)
             return
-        key = find_key(self._keys, given_key(Headers(scope=scope)), datetime.now(UTC).date())
-        if key is None:
+        try:
+            caller = await self._caller(scope)
+        except StateUnavailable as error:
+            await render(Request(scope), from_unavailable(error))(scope, receive, send)
+            return
+        if caller is None:
             refusal = ProblemError(
                 401,
                 "unauthorized",
@@ -99,9 +105,19 @@ class RequireKey:
             )
             await render(Request(scope), refusal)(scope, receive, send)
             return
-        scope[CALLER] = key.name
-        with structlog.contextvars.bound_contextvars(caller=key.name):
+        scope[CALLER] = caller
+        with structlog.contextvars.bound_contextvars(caller=caller):
             await self._app(scope, receive, send)
+
+    async def _caller(self, scope: Scope) -> str | None:
+        """The name of the key that was given, or that a ticket stands for."""
+        key = find_key(self._keys, given_key(Headers(scope=scope)), datetime.now(UTC).date())
+        if key is not None:
+            return key.name
+        ticket = QueryParams(scope["query_string"]).get("ticket")
+        if ticket is None or scope["method"] != "GET" or not scope["path"].endswith("/events"):
+            return None
+        return await Tickets(scope["app"].state.resources.state).take(ticket)
 
 
 def _is_preflight(scope: Scope) -> bool:

@@ -94,3 +94,50 @@ async def test_no_key_is_ever_logged(http: httpx2.AsyncClient, guarded: Deployme
     logs = "\n".join(path.read_text() for path in guarded.folder.glob("*.log"))
     assert '"caller": "ci"' in logs
     assert "a-long-secret" not in logs
+
+
+async def ticket(http: httpx2.AsyncClient) -> str:
+    answer = await http.post("/tickets", headers={"X-API-Key": KEY})
+    assert answer.status_code == 201, answer.text
+    given: str = answer.json()["ticket"]
+    return given
+
+
+async def test_a_ticket_opens_one_stream_once(http: httpx2.AsyncClient) -> None:
+    task = await http.post(
+        "/tasks/quick",
+        json={"numbers": [1]},
+        headers={"X-API-Key": KEY, "Prefer": "wait=10"},
+    )
+    events = f"/tasks/{task.json()['task_id']}/events"
+    given = await ticket(http)
+
+    first = await http.get(events, params={"ticket": given})
+    second = await http.get(events, params={"ticket": given})
+
+    assert (first.status_code, second.status_code) == (200, 401)
+    assert "event: succeeded" in first.text
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/tasks/"), ("POST", "/tasks/x/events")])
+async def test_a_ticket_is_good_for_streams_only(
+    http: httpx2.AsyncClient, method: str, path: str
+) -> None:
+    answer = await http.request(method, path, params={"ticket": await ticket(http)})
+
+    assert answer.status_code == 401
+
+
+async def test_a_ticket_takes_a_key(http: httpx2.AsyncClient) -> None:
+    assert (await http.post("/tickets")).status_code == 401
+
+
+async def test_what_a_caller_does_bears_its_name(http: httpx2.AsyncClient) -> None:
+    headers = {"X-API-Key": KEY}
+    task = await http.post("/tasks/quick", json={"numbers": [1], "delay": 60}, headers=headers)
+    task_id = task.json()["task_id"]
+
+    await http.post(f"/tasks/{task_id}/cancel", headers=headers)
+
+    result = (await http.get(f"/tasks/{task_id}/result", headers=headers)).json()
+    assert result["error"]["message"] == "cancelled by ci"

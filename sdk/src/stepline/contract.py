@@ -664,6 +664,13 @@ class ActiveTasks(Answer):
     workers: list[WorkerInfo]
 
 
+class Ticket(Answer):
+    """Opens one stream, once, until `expires_at`."""
+
+    ticket: str
+    expires_at: datetime
+
+
 class User(Answer):
     """A user."""
 
