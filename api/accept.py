@@ -12,6 +12,7 @@ from fastapi import Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from stepline.contract import Accepted, Status
+from stepline.errors import SteplineError
 
 from api.deps import IdempotencyDep, ResourcesDep, SubmitterDep
 from api.errors import RETRY_AFTER
@@ -84,18 +85,32 @@ class Acceptance:
             wait = 0.0 if streaming or _starts_after(envelope, prefer.wait) else prefer.wait
             if wait and key is None:
                 watcher = await stack.enter_async_context(self._watch(envelope))
-            if key is None:
-                await self._submitter.submit(envelope, inherited)
-            else:
-                envelope, replayed = await self._idempotency.submit(key, envelope, inherited)
-                if wait:
-                    watcher = await stack.enter_async_context(self._watch(envelope))
+            envelope, replayed = await self._submit(key, envelope, inherited)
+            if wait and key is not None:
+                watcher = await stack.enter_async_context(self._watch(envelope))
             if watcher is not None:
                 ended = await self._ended(envelope, watcher, wait, look_first=key is not None)
         headers = {"Idempotent-Replayed": "true"} if replayed else {}
         if streaming:
             return self._stream(envelope, headers)
         return _answer(envelope, ended, prefer, estimated_duration, headers)
+
+    async def _submit(
+        self, key: str | None, envelope: Envelope, inherited: Stored | None
+    ) -> tuple[Envelope, bool]:
+        """The envelope as it was accepted, and whether that had happened before."""
+        counter, task_type = self._resources.metrics.submissions, envelope.tasks[0].type
+        try:
+            if key is None:
+                await self._submitter.submit(envelope, inherited)
+                replayed = False
+            else:
+                envelope, replayed = await self._idempotency.submit(key, envelope, inherited)
+        except SteplineError:
+            counter.labels(task_type, "refused").inc()
+            raise
+        counter.labels(task_type, "replayed" if replayed else "accepted").inc()
+        return envelope, replayed
 
     def _watch(self, envelope: Envelope) -> Any:
         return self._resources.hub.watch(envelope.tasks[0].id)

@@ -21,6 +21,7 @@ from api.routes import (
     events,
     exports,
     feed,
+    metrics,
     submit,
     system,
     tasks,
@@ -59,6 +60,7 @@ TAGS = [
 
 ROUTES = (
     system,
+    metrics,
     submit,
     chain,
     demo,

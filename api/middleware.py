@@ -67,6 +67,7 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                _measure(scope, status, time.perf_counter() - began)
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
@@ -82,3 +83,10 @@ class RequestLog:
                     caller=scope.get(CALLER),
                     seconds=round(time.perf_counter() - began, 4),
                 )
+
+
+def _measure(scope: Scope, status: int, seconds: float) -> None:
+    resources = getattr(scope["app"].state, "resources", None)
+    if resources is not None:  # else it is still starting
+        route = getattr(scope.get("route"), "path", "none")
+        resources.metrics.http.labels(scope["method"], route, str(status)).observe(seconds)

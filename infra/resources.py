@@ -16,6 +16,7 @@ from infra.fetch import GuardedFetcher
 from infra.history.base import History
 from infra.history.repository import open_history
 from infra.mail import build_mailer
+from infra.metrics import Metrics
 from infra.settings import Settings, process_name
 from infra.state.barriers import Barriers
 from infra.state.feed import Feed
@@ -40,6 +41,7 @@ class Resources:
     hub: EventHub
     feed: Feed
     history: History
+    metrics: Metrics
     mailer: Mailer
     fetcher: GuardedFetcher
     exports: ExportsStore
@@ -91,6 +93,7 @@ async def open_resources(
             hub=hub,
             feed=feed,
             history=history,
+            metrics=Metrics(),
             mailer=build_mailer(settings),
             fetcher=fetcher,
             exports=exports,

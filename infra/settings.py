@@ -77,6 +77,15 @@ class Settings(BaseSettings):
     publish_timeout: float = Field(
         5.0, gt=0, description="seconds to wait for the broker's confirm before answering 503"
     )
+    metrics_host: str = Field(
+        "127.0.0.1", description="address on which workers and cron serve /metrics"
+    )
+    metrics_port: int = Field(
+        9464,
+        ge=0,
+        le=65_535,
+        description="first port to try for the /metrics of a worker or cron; 0: none",
+    )
     dashboard_port: int = Field(5555, ge=0, le=65_535, description="port of the dashboard")
 
     fetch_allow: CommaList = Field(

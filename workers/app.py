@@ -13,6 +13,7 @@ from handlers.builtin import builtin_registry
 from handlers.registry import Registry
 from infra.broker.topology import HISTORY_QUEUE
 from infra.codec import now, timestamp
+from infra.metrics_server import serving_metrics
 from infra.resources import Resources, open_resources
 from infra.settings import Settings, SettingsError, process_name
 from infra.state.liveness import Heartbeat
@@ -65,6 +66,7 @@ async def running_worker(resources: Resources, registry: Registry) -> AsyncItera
             users=HistoryUsers(resources.history),
         ),
         checkpoints=Checkpoints(resources.exports),
+        metrics=resources.metrics,
         slice_after=settings.slice_after,
     )
     limits = Limits(
@@ -105,11 +107,12 @@ async def run_worker(
         open_resources(settings, kind="worker", queues=queues) as resources,
         running_worker(resources, registry) as worker,
     ):
-        started()
-        waits = [
-            asyncio.create_task(stop.wait()),
-            asyncio.create_task(worker.runtime.full.wait()),
-        ]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        with serving_metrics(settings, resources.metrics):
+            started()
+            waits = [
+                asyncio.create_task(stop.wait()),
+                asyncio.create_task(worker.runtime.full.wait()),
+            ]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()

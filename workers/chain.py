@@ -6,6 +6,7 @@ What decides the outcome is elsewhere (`retry`), and so is what is written at th
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from stepline.errors import Reject, Retry
 from handlers.registry import Registry
 from infra.codec import dumps, loads
 from infra.envelope import TaskMessage
+from infra.metrics import Metrics
 from infra.state.models import Yours
 from workers.blobs import Checkpoints, LostCheckpoint
 from workers.context import BlockingContext, Services, StepContext
@@ -57,6 +59,7 @@ class ChainRun:
         journal: Journal,
         services: Services,
         checkpoints: Checkpoints,
+        metrics: Metrics,
     ) -> None:
         self._task = task
         self._type = task_type
@@ -65,6 +68,7 @@ class ChainRun:
         self._journal = journal
         self._services = services
         self._checkpoints = checkpoints
+        self._metrics = metrics
         self._payloads: dict[type[BaseModel], BaseModel] = {}
         self.step: str | None = None
         self.stopped = False
@@ -82,8 +86,12 @@ class ChainRun:
                 raise LostLease(self._task.id)
             self.step = name
             handler = self._registry.handler(name)
+            began = time.perf_counter()
             with structlog.contextvars.bound_contextvars(handler=name):
                 failure = await self._step(index, handler)
+            outcome = "completed" if failure is None else "failed"
+            seconds = time.perf_counter() - began
+            self._metrics.step_seconds.labels(name, outcome).observe(seconds)
             if failure is not None:
                 self.end.failure = failure
             if failure is not None or self.stopped:

@@ -23,6 +23,7 @@ from handlers.builtin import builtin_registry
 from infra.codec import dumps, loads
 from infra.leaving import leave
 from infra.logging import configure_logging
+from infra.metrics_server import serving_metrics
 from infra.resources import open_resources
 from infra.settings import Settings, load_settings
 from workers.rescue import sweep
@@ -115,11 +116,12 @@ async def run(settings: Settings) -> None:
         stopping = asyncio.Event()
         worker.on_stop = lambda _signal: stopping.set()
         log.info("cron_started", jobs=["rescue", "release", "bulk", "prune"])
-        try:
-            await worker.async_run()
-        except asyncio.CancelledError:  # how arq ends on a signal
-            if not stopping.is_set():
-                raise
+        with serving_metrics(settings, resources.metrics):
+            try:
+                await worker.async_run()
+            except asyncio.CancelledError:  # how arq ends on a signal
+                if not stopping.is_set():
+                    raise
 
 
 def main() -> int:

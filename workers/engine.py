@@ -13,6 +13,7 @@ import structlog
 from handlers.registry import Registry
 from infra.broker.base import Broker, BrokerError, Message
 from infra.history.base import History, TaskRecord
+from infra.metrics import Metrics
 from infra.records import history_message
 from infra.state.barriers import Barriers
 from infra.state.liveness import Workers
@@ -39,6 +40,7 @@ class Engine:
     registry: Registry
     services: Services
     checkpoints: Checkpoints
+    metrics: Metrics
     slice_after: float = 600.0
     """Seconds after which a running task's delivery is renewed."""
     _background: set[asyncio.Task[None]] = field(default_factory=set)

@@ -97,6 +97,7 @@ class Conclusion:
 
     async def _succeed(self, attempt: Attempt, result: bytes) -> None:
         finished = now()
+        self._count(attempt, Status.SUCCESS)
         await attempt.journal.settle(
             EventKind.SUCCEEDED,
             {
@@ -110,6 +111,7 @@ class Conclusion:
 
     async def _try_again(self, attempt: Attempt, decision: TryAgain) -> None:
         failures = attempt.claim.failures + 1
+        self._engine.metrics.retries.labels(attempt.task.type).inc()
         error = decision.failure.error()
         due = time.time() + decision.delay
         await attempt.journal.settle(
@@ -136,6 +138,7 @@ class Conclusion:
         """The task fails. What its handlers have shown all the same is its result."""
         failure = decision.failure
         finished = now()
+        self._count(attempt, Status.FAILURE)
         if decision.dead_letter:
             letter = exhausted(attempt.queue, attempt.task, failure.code, failure.error())
             await insist(lambda: bury(self._engine.broker, letter))
@@ -157,6 +160,7 @@ class Conclusion:
 
     async def cancel(self, attempt: Attempt, error: dict[str, Any]) -> None:
         """Somebody has called the task off while its handlers ran."""
+        self._count(attempt, Status.CANCELLED)
         finished = now()
         await attempt.journal.settle(
             EventKind.CANCELLED,
@@ -183,6 +187,9 @@ class Conclusion:
             message="the worker is stopping: another one goes on",
             data={"delay": 0, "failures": attempt.claim.failures},
         )
+
+    def _count(self, attempt: Attempt, status: Status) -> None:
+        self._engine.metrics.ended.labels(attempt.task.type, status.value).inc()
 
     async def _record(self, record: TaskRecord, result: bytes) -> None:
         record.result = Encoded(result)

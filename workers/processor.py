@@ -221,12 +221,17 @@ class Processor:
             journal=attempt.journal,
             services=engine.services,
             checkpoints=engine.checkpoints,
+            metrics=engine.metrics,
         )
         attempt.end = run.end
         attempt.journal.on_lost = running.lose
         running.claim = claim
         if claim.taken_over:  # at once: history is the judge of who came last
             self.holding.tell(running)
+            engine.metrics.lost.labels(running.envelope.queue).inc()
+        elif claim.attempt == 1:
+            waited = claim.started_at.timestamp() - max(task.created_at.timestamp(), task.run_at)
+            engine.metrics.queue_seconds.labels(running.envelope.queue).observe(max(0.0, waited))
         try:
             with structlog.contextvars.bound_contextvars(task_id=task.id, attempt=claim.attempt):
                 if claim.losses > MAX_LOSSES:

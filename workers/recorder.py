@@ -17,7 +17,7 @@ from stepline.contract import Status
 
 from infra.broker.base import BrokerError, Delivery, Message, StaleDelivery, Subscription
 from infra.broker.topology import DEAD_LETTERS_QUEUE, HISTORY_QUEUE
-from infra.codec import dumps
+from infra.codec import dumps, now
 from infra.envelope import KIND as ENVELOPE
 from infra.envelope import BadEnvelope, UnknownVersion, read_envelope
 from infra.history.base import (
@@ -149,6 +149,7 @@ class Recorder:
             await self._write(records, self._engine.history.record, self._refuse_record)
         if letters:
             await self._write(letters, self._engine.history.add_dead_letters, _drop_letter)
+        self._measure(records, letters)
         await self._expire([record.id for record in records if record.status.ended])
         for entry in entries:
             if entry.barrier is not None:
@@ -157,6 +158,15 @@ class Recorder:
                 await entry.delivery.ack()
         for record in records:
             await self._announce(record)
+
+    def _measure(self, records: Sequence[TaskRecord], letters: Sequence[DeadLetterRecord]) -> None:
+        metrics = self._engine.metrics
+        if records:
+            metrics.history_rows.inc(len(records))
+            newest = max(record.updated_at for record in records)
+            metrics.history_lag.set(max(0.0, (now() - newest).total_seconds()))
+        for letter in letters:
+            metrics.dead_letters.labels(letter.reason).inc()
 
     async def _read(self, delivery: Delivery) -> Entry | None:
         message = delivery.message

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ class Runtime:
         self._slots = {queue: asyncio.Semaphore(limits.concurrency) for queue in self._queues}
         self._tasks: set[asyncio.Task[None]] = set()
         self._reporter: asyncio.Task[None] | None = None
-        self._watchdog = LoopWatchdog(self._steps)
+        self._watchdog = LoopWatchdog(self._steps, engine.metrics.loop_blocked.inc)
+        engine.metrics.watch_running(self._running_by_queue)
         self._done = 0
         self.full = asyncio.Event()
         """Set when the process has done its `max_tasks` and wants to be replaced."""
@@ -152,6 +154,10 @@ class Runtime:
                     await self._engine.workers.report(self._engine.worker, active)
                     told = active
             await asyncio.sleep(REPORT_EVERY)
+
+    def _running_by_queue(self) -> dict[str, int]:
+        held = list(self.processor.holding.tasks.values())
+        return dict.fromkeys(self._queues, 0) | Counter(item.envelope.queue for item in held)
 
     def _steps(self) -> list[str]:
         """What runs now, for the watchdog's complaint."""

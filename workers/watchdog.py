@@ -18,8 +18,9 @@ log = structlog.get_logger(__name__)
 class LoopWatchdog:
     """The loop ticks; a thread complains when the tick is more than a second late."""
 
-    def __init__(self, steps: Callable[[], list[str]]) -> None:
+    def __init__(self, steps: Callable[[], list[str]], blocked: Callable[[], None]) -> None:
         self._steps = steps
+        self._blocked = blocked
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="loop-watchdog", daemon=True)
         self._last = time.monotonic()
@@ -43,5 +44,6 @@ class LoopWatchdog:
         while not self._stop.wait(TICK):
             late = time.monotonic() - self._last
             if late > BLOCKED_AFTER and not complained:
+                self._blocked()
                 log.warning("loop_blocked", seconds=round(late, 2), steps=self._steps())
             complained = late > BLOCKED_AFTER

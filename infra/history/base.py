@@ -212,6 +212,11 @@ class History(Protocol):
         """Tasks that have not ended, whole, in order of queue and id, after the one given."""
         ...
 
+    async def oldest_waiting(self, queue: str) -> datetime | None:
+        """When the oldest task of a queue was accepted that waits for a worker now (or was due,
+        if it was deferred); None if none waits."""
+        ...
+
     async def due(self, by: datetime, *, limit: int = 500) -> list[TaskRecord]:
         """Deferred tasks whose time is at or before `by`, whole, the earliest first."""
         ...

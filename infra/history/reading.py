@@ -19,6 +19,10 @@ LAST_CHARACTER = "\U0010ffff"
 CLOCK_SLACK = timedelta(seconds=2)
 """How far a task's id and its `created_at` may be apart."""
 
+FRONT = 1_000
+"""Unfinished tasks of a queue among which the oldest waiting one is looked for: as many may run or
+be deferred before it."""
+
 LARGE = ("payload", "result", "error")
 
 
@@ -108,6 +112,24 @@ async def unfinished(engine: AsyncEngine, after: TaskRecord | None, limit: int) 
     async with connected(engine) as connection:
         rows = (await connection.execute(statement)).mappings().all()
     return [task_record(row) for row in rows]
+
+
+async def oldest_waiting(engine: AsyncEngine, queue: str) -> datetime | None:
+    """Of those at the front of the queue's index, the first that neither runs nor is deferred."""
+    statement = (
+        select(TASKS.c.status, TASKS.c.created_at, TASKS.c.run_at, TASKS.c.due_at)
+        .where(TASKS.c.unfinished == 1, TASKS.c.queue == plain(queue))
+        .order_by(TASKS.c.id)
+        .limit(FRONT)
+    )
+    async with connected(engine) as connection:
+        rows = (await connection.execute(statement)).mappings().all()
+    waiting = [
+        row["run_at"] or row["created_at"]
+        for row in rows
+        if row["status"] != Status.RUNNING.value and row["due_at"] is None
+    ]
+    return min(waiting, default=None)
 
 
 def _conditions(where: TaskFilter, *, sorted_by_id: bool = False) -> list[ColumnElement[bool]]:

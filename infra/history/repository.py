@@ -74,6 +74,9 @@ class SQLHistory:
     ) -> list[TaskRecord]:
         return await reading.unfinished(self._engine, after, limit)
 
+    async def oldest_waiting(self, queue: str) -> datetime | None:
+        return await reading.oldest_waiting(self._engine, queue)
+
     async def due(self, by: datetime, *, limit: int = 500) -> list[TaskRecord]:
         return await deferred.due(self._engine, by, limit)
 

@@ -89,6 +89,7 @@ def deployment(
         "STEPLINE_DATA_DIR": str(folder / "data"),
         "STEPLINE_LOG_LEVEL": "warning",
         "STEPLINE_WORKER_GRACE": "1",
+        "STEPLINE_METRICS_PORT": "0",
     }
     modules: list[tuple[str, ...]] = [("api.embedded",)]
     if request.param == "services":

@@ -124,6 +124,30 @@ async def test_a_deferred_task_is_brought_forward_while_it_waits(history: SQLHis
     assert await history.bring_forward(waiting.id, now()) is False
 
 
+async def test_the_oldest_that_waits_is_found_behind_what_runs_or_is_deferred(
+    history: SQLHistory,
+) -> None:
+    old = [now() - timedelta(seconds=seconds) for seconds in (50, 40, 30)]
+    running, first, second = (task(made=made) for made in old)
+    running.status, running.attempt = Status.RUNNING, 1
+    elsewhere = task(made=now() - timedelta(seconds=60), queue="long_tasks")
+    await history.record([running, first, second, deferred(3600), elsewhere])
+
+    assert await history.oldest_waiting("quick_tasks") == first.created_at
+    assert await history.oldest_waiting("long_tasks") == elsewhere.created_at
+    assert await history.oldest_waiting("email_tasks") is None
+
+
+async def test_a_deferred_task_waits_from_its_time_on(history: SQLHistory) -> None:
+    waiting = deferred(-5)
+    await history.record([waiting])
+    assert await history.oldest_waiting("quick_tasks") is None
+
+    await history.released([waiting.id], now())
+
+    assert await history.oldest_waiting("quick_tasks") == waiting.run_at
+
+
 async def test_old_ends_are_forgotten_in_batches_and_nothing_else(history: SQLHistory) -> None:
     old = now() - timedelta(days=40)
     attempt = AttemptRecord(1, "w", [], [])

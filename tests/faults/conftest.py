@@ -35,6 +35,7 @@ def made(folder: Path, mode: str, **environment: str) -> Deployment:
         "STEPLINE_DATA_DIR": str(folder / "data"),
         "STEPLINE_LOG_LEVEL": "warning",
         "STEPLINE_WORKER_GRACE": "1",
+        "STEPLINE_METRICS_PORT": "0",
     }
     return Deployment(f"http://127.0.0.1:{port}", mode, base | environment, folder)
 

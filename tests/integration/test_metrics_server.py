@@ -1,0 +1,39 @@
+"""`/metrics` of workers and cron: a port for each process."""
+
+from __future__ import annotations
+
+import socket
+from urllib.request import urlopen
+
+import pytest
+
+from infra.metrics import Metrics
+from infra.metrics_server import serving_metrics
+from infra.services.base import free_port
+from infra.settings import Settings, SettingsError
+
+
+def test_a_process_takes_the_next_port_that_is_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings(metrics_port=port)
+        with serving_metrics(settings, Metrics()) as served:
+            assert served is not None
+            assert served > port
+            with urlopen(f"http://127.0.0.1:{served}/metrics") as answer:
+                assert b"stepline_loop_blocked_total" in answer.read()
+
+
+def test_port_zero_serves_nothing() -> None:
+    with serving_metrics(Settings(metrics_port=0), Metrics()) as served:
+        assert served is None
+
+
+def test_an_address_that_is_not_ours_is_told() -> None:
+    settings = Settings(metrics_host="192.0.2.1", metrics_port=free_port())
+
+    with (
+        pytest.raises(SettingsError, match="STEPLINE_METRICS_HOST"),
+        serving_metrics(settings, Metrics()),
+    ):
+        pass
