@@ -320,7 +320,12 @@ def load_settings(**overrides: Any) -> Settings:
     return settings
 
 
-KNOWN_ELSEWHERE = {"STEPLINE_REQUIRE_SERVICES", "STEPLINE_CLIENT_KEY", "STEPLINE_PYTHON"}
+KNOWN_ELSEWHERE = {
+    "STEPLINE_REQUIRE_SERVICES",
+    "STEPLINE_FAULTS",
+    "STEPLINE_CLIENT_KEY",
+    "STEPLINE_PYTHON",
+}
 """Read by the tests, by `./task smoke`, and by `./task` itself."""
 
 

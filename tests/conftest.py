@@ -19,6 +19,7 @@ from infra.services.rabbitmq import RabbitMQ
 from infra.services.rabbitmq import amqp_url as url_of_vhost
 from infra.services.redis import Redis
 
+KEPT = {"STEPLINE_REQUIRE_SERVICES", "STEPLINE_FAULTS"}
 REQUIRED = os.environ.get("STEPLINE_REQUIRE_SERVICES") == "1"
 FIXTURES = {
     "rabbitmq",
@@ -34,7 +35,7 @@ NOT_INSTALLED = "is not installed: "
 
 def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("STEPLINE_")]:
-        if name != "STEPLINE_REQUIRE_SERVICES":  # a developer's own settings are not the tests'
+        if name not in KEPT:  # a developer's own settings are not the tests'
             del os.environ[name]
     signal.signal(signal.SIGTERM, end_in_order)
 

@@ -13,6 +13,7 @@ import structlog
 import uvloop
 from stepline.errors import SteplineError
 
+from handlers.registry import Registry
 from infra.leaving import leave
 from infra.logging import configure_logging
 from infra.settings import Settings, load_settings
@@ -38,15 +39,15 @@ def main() -> int:
         return 2
 
 
-def serve(settings: Settings) -> int:
-    """One worker process, until SIGTERM or SIGINT."""
+def serve(settings: Settings, registry: Registry | None = None) -> int:
+    """One worker process, until SIGTERM or SIGINT. Without a registry: the built-in types."""
     configure_logging(settings)
 
     async def run() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await run_worker(settings, stop)
+        await run_worker(settings, stop, registry)
 
     uvloop.run(run())
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from os import getpid
@@ -98,17 +98,17 @@ async def running_worker(resources: Resources, registry: Registry) -> AsyncItera
 
 
 async def run_worker(
-    settings: Settings, stop: asyncio.Event, started: Callable[[], None] = lambda: None
+    settings: Settings, stop: asyncio.Event, registry: Registry | None = None
 ) -> None:
-    """One worker process, until `stop` is set or it has done its `worker_max_tasks`."""
-    registry = builtin_registry()
+    """One worker process, until `stop` is set or it has done its `worker_max_tasks`. Without a
+    registry: the built-in types."""
+    registry = registry or builtin_registry()
     queues = registry.queues(settings.routes)
     async with (
         open_resources(settings, kind="worker", queues=queues) as resources,
         running_worker(resources, registry) as worker,
     ):
         with serving_metrics(settings, resources.metrics):
-            started()
             waits = [
                 asyncio.create_task(stop.wait()),
                 asyncio.create_task(worker.runtime.full.wait()),

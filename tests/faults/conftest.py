@@ -3,18 +3,126 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from infra.services.base import free_port
+from infra.services.base import Service, free_port
+from infra.services.mariadb import MariaDB
+from infra.services.rabbitmq import RabbitMQ
+from infra.services.redis import Redis
 from tests.acceptance.conftest import ROOT, Deployment, service_urls, until_healthy
+from tests.conftest import need, started
+from tests.faults.checker import Verdict
+from tests.faults.results import Row, keep
+from tests.faults.stand import Services, Stand, stand_on
+
+LONG = os.environ.get("STEPLINE_FAULTS") == "long"
+""" `STEPLINE_FAULTS=long`: every repetition, and the tests that take minutes."""
 
 Start = Callable[..., subprocess.Popen[bytes]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"stand", "services"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.services)
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def faults_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="sl-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(faults_folder: Path) -> Iterator[Service]:
+    """Not the other tests': here it is killed. It counts its messages each second."""
+    extra = ["collect_statistics_interval = 1000"]
+    yield from started("RabbitMQ", lambda: RabbitMQ(faults_folder / "rabbitmq", extra=extra))
+
+
+@pytest.fixture(scope="session")
+def redis_server(faults_folder: Path) -> Iterator[Service]:
+    yield from started("Redis", lambda: Redis(faults_folder / "redis"))
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(faults_folder: Path) -> Iterator[Service]:
+    yield from started("MariaDB", lambda: MariaDB(faults_folder / "mariadb"))
+
+
+@pytest.fixture
+def services(request: pytest.FixtureRequest) -> Services:
+    """What is still down from the test before is started again."""
+    for name in ("RabbitMQ", "Redis", "MariaDB"):
+        need(name)
+    found = [request.getfixturevalue(f) for f in ("rabbitmq", "redis_server", "mariadb_server")]
+    for service in found:
+        if not service.running:
+            service.start()
+    return Services(*found)
+
+
+@pytest.fixture
+async def stand(services: Services, tmp_path: Path) -> AsyncIterator[Stand]:
+    """Nothing runs in it yet: `await stand.up()`."""
+    async with stand_on(services, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def long_form() -> bool:
+    return LONG
+
+
+@pytest.fixture
+def only_long() -> None:
+    if not LONG:
+        pytest.skip("takes minutes: STEPLINE_FAULTS=long ./task test:faults")
+
+
+Measured = Callable[..., None]
+
+
+@pytest.fixture
+def measured() -> Measured:
+    """Keeps a row for the report: `measured(verdict, fault, promise, recovery=[…])`."""
+
+    def row(
+        verdict: Verdict,
+        fault: str,
+        promise: str,
+        *,
+        invariants: str = "I1-I7",
+        recovery: Sequence[float] = (),
+        repeated: int = 1,
+        absorbed: int = 0,
+    ) -> None:
+        keep(
+            Row(
+                fault=fault,
+                promise=promise,
+                invariants=invariants,
+                accepted=verdict.accepted,
+                ended=verdict.ended,
+                lost=verdict.lost,
+                absorbed=verdict.absorbed + absorbed,
+                recovery=list(recovery),
+                repeated=repeated,
+                long=LONG,
+            )
+        )
+
+    return row
 
 
 @pytest.fixture

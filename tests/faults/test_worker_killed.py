@@ -1,0 +1,116 @@
+"""kill -9 of a worker at each point of a task's life: another one goes on behind it."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from tests.faults.checker import check
+from tests.faults.conftest import Measured
+from tests.faults.crash import arm
+from tests.faults.stand import Stand
+from tests.faults.worker_main import POINTS
+from tests.waiting import wait_for
+
+RECOVERY = 10.0
+"""Seconds; some three on a quiet machine. The promise is 5, but two cores run everything here."""
+
+
+async def test_kill_at_each_point_of_a_task(stand: Stand, measured: Measured) -> None:
+    await stand.up(workers=2)
+    recovery = []
+    for point in POINTS:
+        crash = arm(stand.folder, point)
+        task_id = await stand.ledger.accept()
+        await wait_for(lambda armed=crash: not armed.exists())
+        killed = time.monotonic()
+        if point != "after_ack":
+            await stand.until_recorded(task_id)
+            recovery.append(time.monotonic() - killed)
+        await wait_for(lambda: len(stand.alive) == 1)
+        stand.start_worker()
+        await stand.until_workers(2)
+    assert max(recovery) < RECOVERY
+
+    verdict = await check(stand)
+
+    assert verdict.statuses == {"SUCCESS": len(POINTS) + 1}
+    measured(
+        verdict,
+        "worker: kill -9 at each point of a task",
+        "another worker goes on at the first step without a checkpoint, within 5 s",
+        recovery=recovery,
+        repeated=len(POINTS),
+    )
+
+
+async def test_kill_in_mid_step(stand: Stand, measured: Measured, long_form: bool) -> None:
+    times = 10 if long_form else 2
+    await stand.up(workers=2)
+    recovery = []
+    for n in range(times):
+        gate = stand.folder / f"gate{n}"
+        task_id = await stand.ledger.accept(hold=str(gate))
+        await stand.until_begun(task_id, step=1)
+        (line,) = stand.lines("begin", task_id, step=1)
+        (victim,) = [worker for worker in stand.alive if worker.pid == line["pid"]]
+        victim.send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        await wait_for(lambda tid=task_id: len(stand.lines("begin", tid, 1)) == 2, timeout=30)
+        recovery.append(time.monotonic() - killed)
+        gate.touch()
+        await stand.until_recorded(task_id)
+        assert len(stand.lines("begin", task_id, step=0)) == 1, "the finished step ran again"
+        stand.start_worker()
+        await stand.until_workers(2)
+    assert max(recovery) < RECOVERY
+
+    verdict = await check(stand)
+
+    measured(
+        verdict,
+        "worker: kill -9 in mid-step",
+        "the interrupted step runs again elsewhere, the finished ones do not",
+        recovery=recovery,
+        repeated=times,
+    )
+
+
+async def test_kill_under_load(stand: Stand, measured: Measured, long_form: bool) -> None:
+    times = 10 if long_form else 2
+    await stand.up(workers=2)
+    recovery = []
+    async with stand.ledger.load(seconds=0.05):
+        for _ in range(times):
+            before = len(stand.lines("end"))
+            await wait_for(lambda seen=before: len(stand.lines("end")) > seen + 20, timeout=30)
+            victim = stand.alive[0]
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+            killed = time.monotonic()
+            held = _held_by(stand, victim.pid)
+            stand.start_worker()
+            await stand.until_workers(2)
+            await wait_for(lambda ids=held: all(map(stand.has_ended, ids)), timeout=30)
+            if held:
+                recovery.append(_latest_end(stand, held) - killed)
+
+    verdict = await check(stand)
+
+    measured(
+        verdict,
+        "worker: kill -9 under load",
+        "whatever it held ends elsewhere",
+        recovery=recovery,
+        repeated=times,
+    )
+
+
+def _held_by(stand: Stand, pid: int) -> list[str]:
+    """Tasks that this process had begun and not ended."""
+    mine = {line["task"] for line in stand.lines("begin") if line["pid"] == pid}
+    return [task_id for task_id in mine if not stand.has_ended(task_id)]
+
+
+def _latest_end(stand: Stand, task_ids: list[str]) -> float:
+    return max(line["at"] for line in stand.lines("end") if line["task"] in task_ids)

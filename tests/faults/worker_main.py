@@ -1,0 +1,82 @@
+"""A worker under test: the product's own, with the `fault` type, and places where it may crash."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from stepline.errors import SteplineError
+
+from infra.broker.rabbit import RabbitBroker
+from infra.broker.rabbit_consumer import RabbitDelivery
+from infra.broker.topology import HISTORY_QUEUE
+from infra.leaving import leave
+from infra.settings import load_settings
+from infra.state.models import Yours
+from infra.state.store import State
+from tests.faults.crash import CrashPoints
+from tests.faults.journal import Lines
+from tests.faults.kinds import fault_registry, folder
+from tests.faults.census import count_on_signal
+from workers.__main__ import serve
+from workers.processor import Processor
+
+POINTS = (
+    "before_claim",
+    "after_claim",
+    "before_checkpoint",
+    "after_checkpoint",
+    "before_end",
+    "after_end",
+    "after_outcome",
+    "after_ack",
+)
+"""In the order in which a task of several steps comes by them."""
+
+ENDED = b'"status":"SUCCESS"'
+
+
+def install(points: CrashPoints, lines: Lines) -> None:
+    def claimed(_state: State, _queue: str, task: Any, *, answer: Any, **_: Any) -> None:
+        if isinstance(answer, Yours):
+            lines.write("claim", task=task.id, attempt=answer.attempt)
+
+    def delivered(_processor: Processor, delivery: Any, **_: Any) -> None:
+        if delivery.message.kind == "envelope":
+            lines.write("delivery", task=delivery.message.correlation_id, queue=delivery.queue)
+
+    def taken(*_: Any, answer: Any, **__: Any) -> bool:
+        return answer is None or isinstance(answer, Yours)
+
+    def with_steps(*_: Any, steps: Any = None, **__: Any) -> bool:
+        return bool(steps)
+
+    def outcome(_broker: Any, queue: str, message: Any, **_: Any) -> bool:
+        return queue == HISTORY_QUEUE and ENDED in message.body
+
+    def of_a_task(delivery: Any, **_: Any) -> bool:
+        return bool(delivery.message.kind == "envelope" and delivery.queue != HISTORY_QUEUE)
+
+    claim = {"before": "before_claim", "after": "after_claim"}
+    points.around(State, "claim", **claim, where=taken, seen=claimed)
+    checkpoint = {"before": "before_checkpoint", "after": "after_checkpoint"}
+    points.around(State, "write", **checkpoint, where=with_steps)
+    points.around(State, "settle", before="before_end", after="after_end")
+    points.around(RabbitBroker, "send", after="after_outcome", where=outcome)
+    points.around(RabbitDelivery, "ack", after="after_ack", where=of_a_task)
+    points.around(Processor, "process", seen=delivered)
+
+
+def main() -> int:
+    lines = Lines(folder())
+    install(CrashPoints(folder()), lines)
+    count_on_signal(folder())
+    try:
+        return serve(load_settings(), fault_registry(lines))
+    except SteplineError as error:
+        print(f"worker under test: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    leave(main())
