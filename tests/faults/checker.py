@@ -17,6 +17,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from stepline.contract import EventKind
@@ -169,7 +170,9 @@ def _gather(stand: Stand) -> dict[str, Seen]:
     return tasks
 
 
-def _check_accepted(stand: Stand, tasks: dict[str, Seen], failing: frozenset[int] | set[int]) -> None:
+def _check_accepted(
+    stand: Stand, tasks: dict[str, Seen], failing: frozenset[int] | set[int]
+) -> None:
     """I1, from the client's side."""
     for submission in stand.ledger.submissions:
         assert len(submission.task_ids) <= 1, f"I1: one key, two tasks: {submission}"
@@ -250,7 +253,7 @@ def _check_events(where: str, seen: Seen, *, redis_lost: bool) -> None:
     if redis_lost or not ids:
         return
     assert ids[0] == (0, 1), f"I5: {where} does not begin at the beginning: {ids}"
-    for (attempt, seq), following in zip(ids, ids[1:], strict=False):
+    for (attempt, seq), following in pairwise(ids):
         assert following in ((attempt, seq + 1), (attempt + 1, 1)), f"I5: {where}: a gap: {ids}"
 
 

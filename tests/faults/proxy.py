@@ -84,7 +84,7 @@ class Proxy:
 
     def half_open(self, silent: Direction) -> None:
         """Pass nothing on in one direction."""
-        self._call(lambda: self._lanes[silent].open.clear())
+        self._call(self._lanes[silent].open.clear)
 
     def delay(self, seconds: float) -> None:
         """Hold every piece that passes for so long, in both directions."""

@@ -151,12 +151,12 @@ class Stand:
             await wait_for(ready, timeout)
 
     async def until_workers(self, count: int, timeout: float = 30.0) -> None:
-        """So many workers consume, by the broker's own count."""
+        """So many workers run and have registered their consumers."""
 
-        def enough() -> bool:
-            return sum(queue.get("consumers", 0) >= count for queue in self.queues()) >= 4
+        def started() -> bool:
+            return sum("worker_started" in self.log_of(one) for one in self.alive) >= count
 
-        await wait_for(lambda: asyncio.to_thread(enough), timeout)
+        await wait_for(started, timeout)
 
     async def until_recorded(self, task_id: str, timeout: float = 30.0) -> None:
         """The task has ended, and history has it."""
@@ -247,8 +247,8 @@ class Stand:
     def client(self) -> Client:
         return Client(self.url)
 
-    def logs(self) -> str:
-        return "\n".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+    def log_of(self, process: subprocess.Popen[bytes]) -> str:
+        return _log(self.folder, process.pid).read_text()
 
 
 def _through(url: str, proxy: Proxy) -> str:
@@ -257,12 +257,16 @@ def _through(url: str, proxy: Proxy) -> str:
     return urlunsplit(parts._replace(netloc=f"{credentials}{at}{HOST}:{proxy.port}"))
 
 
+def _log(folder: Path, pid: int) -> Path:
+    return folder / f"process-{pid}.log"
+
+
 @contextmanager
 def _process(
     module: str, folder: Path, environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    log = folder / f"{module.rpartition('.')[2]}-{uuid4().hex[:6]}.log"
-    with log.open("wb") as output:
+    fresh = folder / "starting.log"
+    with fresh.open("wb") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", module],
             cwd=ROOT,
@@ -270,6 +274,7 @@ def _process(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+    fresh.rename(_log(folder, child.pid))
     try:
         yield child
     finally:

@@ -12,8 +12,8 @@ from tests.faults.stand import Stand
 from tests.faults.worker_main import POINTS
 from tests.waiting import wait_for
 
-RECOVERY = 10.0
-"""Seconds; some three on a quiet machine. The promise is 5, but two cores run everything here."""
+RECOVERY = 5.0
+"""Seconds, as promised: three of them to be sure that the holder is dead."""
 
 
 async def test_kill_at_each_point_of_a_task(stand: Stand, measured: Measured) -> None:
@@ -24,11 +24,10 @@ async def test_kill_at_each_point_of_a_task(stand: Stand, measured: Measured) ->
         task_id = await stand.ledger.accept()
         await wait_for(lambda armed=crash: not armed.exists())
         killed = time.monotonic()
+        stand.start_worker()
         if point != "after_ack":
             await stand.until_recorded(task_id)
             recovery.append(time.monotonic() - killed)
-        await wait_for(lambda: len(stand.alive) == 1)
-        stand.start_worker()
         await stand.until_workers(2)
     assert max(recovery) < RECOVERY
 
@@ -56,12 +55,12 @@ async def test_kill_in_mid_step(stand: Stand, measured: Measured, long_form: boo
         (victim,) = [worker for worker in stand.alive if worker.pid == line["pid"]]
         victim.send_signal(signal.SIGKILL)
         killed = time.monotonic()
+        stand.start_worker()
         await wait_for(lambda tid=task_id: len(stand.lines("begin", tid, 1)) == 2, timeout=30)
         recovery.append(time.monotonic() - killed)
         gate.touch()
         await stand.until_recorded(task_id)
         assert len(stand.lines("begin", task_id, step=0)) == 1, "the finished step ran again"
-        stand.start_worker()
         await stand.until_workers(2)
     assert max(recovery) < RECOVERY
 

@@ -14,10 +14,10 @@ from infra.leaving import leave
 from infra.settings import load_settings
 from infra.state.models import Yours
 from infra.state.store import State
+from tests.faults.census import count_on_signal
 from tests.faults.crash import CrashPoints
 from tests.faults.journal import Lines
 from tests.faults.kinds import fault_registry, folder
-from tests.faults.census import count_on_signal
 from workers.__main__ import serve
 from workers.processor import Processor
 
