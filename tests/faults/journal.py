@@ -28,7 +28,20 @@ class Lines:
         os.close(self._file)
 
 
-def read_lines(folder: Path) -> list[dict[str, Any]]:
-    """Everything written so far, in order."""
-    path = folder / NAME
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+class Reader:
+    """Reads what was written, each line once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._offset = 0
+        self._lines: list[dict[str, Any]] = []
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Everything written so far, in order."""
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                whole, newline, _ = file.read().rpartition(b"\n")  # the last may be under way
+            self._offset += len(whole) + len(newline)
+            self._lines += [json.loads(line) for line in whole.splitlines()]
+        return self._lines

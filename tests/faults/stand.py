@@ -30,7 +30,7 @@ from infra.services.rabbitmq import RabbitMQ, amqp_url
 from infra.services.redis import Redis
 from infra.settings import Settings
 from tests.faults.census import Census, take
-from tests.faults.journal import read_lines
+from tests.faults.journal import Reader
 from tests.faults.kinds import FOLDER
 from tests.faults.ledger import Ledger
 from tests.faults.proxy import HOST, Proxy
@@ -69,9 +69,11 @@ class Stand:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     baseline: dict[int, Census] = field(default_factory=dict)
     ledger: Ledger = field(init=False)
+    _reader: Reader = field(init=False)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.url)
+        self._reader = Reader(self.folder)
 
     @property
     def url(self) -> str:
@@ -176,7 +178,7 @@ class Stand:
         """What the processes wrote down."""
         return [
             line
-            for line in read_lines(self.folder)
+            for line in self._reader.lines()
             if line["what"] == what
             and task_id in (None, line["task"])
             and step in (None, line.get("step"))

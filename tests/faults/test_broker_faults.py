@@ -169,7 +169,7 @@ def memory_alarm(stand: Stand) -> Callable[[], None]:
 
 
 def disk_alarm(stand: Stand) -> Callable[[], None]:
-    stand.services.rabbitmq.ctl("set_disk_free_limit", "999TB")
+    stand.services.rabbitmq.ctl("set_disk_free_limit", "999000GB")
     return lambda: _ctl(stand, "set_disk_free_limit", "50MB")
 
 
