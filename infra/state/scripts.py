@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import redis.asyncio as async_redis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 from infra.state.redis import REDIS_ERRORS, StateUnavailable
 
@@ -137,12 +137,15 @@ def _fail(batch: list[_Call], error: Exception) -> None:
             call.future.set_exception(error)
 
 
-UNWILLING = ("OOM", "LOADING", "READONLY", "MISCONF", "MASTERDOWN", "BUSY", "CLUSTERDOWN", "NOREPL")
+UNWILLING_ERRORS = (OutOfMemoryError, ReadOnlyError)
+"""The driver's own classes; it takes the code off their text."""
+
+UNWILLING = ("LOADING", "MISCONF", "MASTERDOWN", "BUSY", "CLUSTERDOWN", "NOREPL")
 
 
 def _response_error(error: ResponseError) -> Exception:
     """Redis that will not write now is as good as away; anything else is a mistake of ours."""
     text = str(error)
-    if any(word in text for word in UNWILLING):
+    if isinstance(error, UNWILLING_ERRORS) or any(word in text for word in UNWILLING):
         return StateUnavailable(f"Redis: {text}")
     return error

@@ -118,7 +118,13 @@ class Ledger:
 
     @asynccontextmanager
     async def load(
-        self, *, clients: int = 4, pause: float = 0.02, patience: float = 40.0, **work: Any
+        self,
+        *,
+        clients: int = 4,
+        pause: float = 0.02,
+        patience: float = 40.0,
+        keyed: bool = True,
+        **work: Any,
     ) -> AsyncIterator[None]:
         """So many clients submit one task after the other. At the end each brings its last
         submission through."""
@@ -126,7 +132,7 @@ class Ledger:
 
         async def submit() -> None:
             while not stop.is_set():
-                submission = self.begin()
+                submission = self.begin(keyed=keyed)
                 await self.insist(submission, until=time.monotonic() + patience, **work)
                 await asyncio.sleep(pause)
 

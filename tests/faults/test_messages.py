@@ -108,6 +108,7 @@ async def test_every_message_twice(stand: Stand, measured: Measured) -> None:
             await resources.broker.send("chain_tasks", message)
             await resources.broker.send("history", message)
 
+    await wait_for(lambda: len(stand.lines("delivery")) > 2 * count, 30)
     verdict = await check(stand, once=True)
 
     assert verdict.absorbed >= count
