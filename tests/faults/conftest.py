@@ -49,7 +49,7 @@ class ExactRabbitMQ(RabbitMQ):
     def _environment(self) -> Mapping[str, str]:
         arguments = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"
         usual = dict(super()._environment())
-        ticks = "-rabbit quorum_tick_interval 500 -rabbit collect_statistics_interval 500"
+        ticks = "-rabbit quorum_tick_interval 1000"
         return usual | {arguments: f"{usual[arguments]} {ticks}"}
 
 

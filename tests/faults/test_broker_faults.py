@@ -29,6 +29,7 @@ def first_accepted_after(stand: Stand, moment: float) -> float:
     )
 
 
+@pytest.mark.timeout(900)
 async def test_kill_under_load(stand: Stand, measured: Measured, long_form: bool) -> None:
     times = 5 if long_form else 1
     await stand.up(workers=2)
@@ -55,7 +56,7 @@ async def test_kill_under_load(stand: Stand, measured: Measured, long_form: bool
 
 @pytest.mark.timeout(900)
 async def test_restart_in_order(stand: Stand, measured: Measured, long_form: bool) -> None:
-    times = 20 if long_form else 2
+    times = 20 if long_form else 1
     await stand.up()
     recovery = []
     async with stand.ledger.load(seconds=0.02, clients=2):
@@ -136,6 +137,7 @@ async def test_hang_then_heal(stand: Stand, measured: Measured, long_form: bool)
     )
 
 
+@pytest.mark.usefixtures("only_long")
 @pytest.mark.parametrize("silent", ["up", "down"])
 async def test_half_open(stand: Stand, measured: Measured, silent: str) -> None:
     await stand.up()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from tests.faults.checker import check
 from tests.faults.conftest import Measured
 from tests.faults.stand import Stand
@@ -43,6 +45,7 @@ async def test_down(stand: Stand, measured: Measured, long_form: bool) -> None:
     )
 
 
+@pytest.mark.usefixtures("only_long")
 async def test_deadlocks(stand: Stand, measured: Measured) -> None:
     """Another client locks the same rows in the opposite order, again and again."""
     await stand.up()

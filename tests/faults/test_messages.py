@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from infra.broker.base import Message
 from tests.faults.checker import check
 from tests.faults.conftest import Measured
@@ -31,6 +33,7 @@ async def test_poison_that_raises(stand: Stand, measured: Measured) -> None:
     )
 
 
+@pytest.mark.usefixtures("only_long")
 async def test_poison_that_kills(stand: Stand, measured: Measured) -> None:
     """It takes six workers along (each is replaced), then it is the one to go."""
     await stand.up(workers=2)

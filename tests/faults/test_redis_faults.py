@@ -15,7 +15,7 @@ from tests.waiting import wait_for
 
 
 async def test_flushall_under_load(stand: Stand, measured: Measured, long_form: bool) -> None:
-    times = 10 if long_form else 3
+    times = 10 if long_form else 2
     await stand.up(workers=2)
     recovery = []
     async with stand.ledger.load(seconds=0.05):
@@ -92,6 +92,8 @@ async def test_kill_under_load(stand: Stand, measured: Measured, long_form: bool
 
 @pytest.mark.parametrize("how", ["stopped", "hanging"])
 async def test_away(stand: Stand, measured: Measured, long_form: bool, how: str) -> None:
+    if how == "hanging" and not long_form:
+        pytest.skip("the long form has both")
     seconds = 30.0 if long_form else 5.0
     await stand.up()
     gate = stand.folder / "gate"

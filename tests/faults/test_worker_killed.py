@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from tests.faults.checker import check
 from tests.faults.conftest import Measured
 from tests.faults.crash import arm
@@ -44,7 +46,7 @@ async def test_kill_at_each_point_of_a_task(stand: Stand, measured: Measured) ->
 
 
 async def test_kill_in_mid_step(stand: Stand, measured: Measured, long_form: bool) -> None:
-    times = 10 if long_form else 2
+    times = 10 if long_form else 1
     await stand.up(workers=2)
     recovery = []
     for n in range(times):
@@ -75,8 +77,10 @@ async def test_kill_in_mid_step(stand: Stand, measured: Measured, long_form: boo
     )
 
 
-async def test_kill_under_load(stand: Stand, measured: Measured, long_form: bool) -> None:
-    times = 10 if long_form else 2
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("only_long")
+async def test_kill_under_load(stand: Stand, measured: Measured) -> None:
+    times = 10
     await stand.up(workers=2)
     recovery = []
     async with stand.ledger.load(seconds=0.05):

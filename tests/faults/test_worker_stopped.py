@@ -20,7 +20,7 @@ GRACE = 2.0
 
 @pytest.mark.timeout(900)
 async def test_sigterm_under_load(stand: Stand, measured: Measured, long_form: bool) -> None:
-    times = 50 if long_form else 3
+    times = 50 if long_form else 2
     await stand.up(workers=2)
     stops = []
     async with stand.ledger.load(seconds=0.1):
