@@ -55,8 +55,9 @@ async def test_kill_under_load(stand: Stand, measured: Measured, long_form: bool
 
 
 @pytest.mark.timeout(900)
-async def test_restart_in_order(stand: Stand, measured: Measured, long_form: bool) -> None:
-    times = 20 if long_form else 1
+@pytest.mark.usefixtures("only_long")
+async def test_restart_in_order(stand: Stand, measured: Measured) -> None:
+    times = 20
     await stand.up()
     recovery = []
     async with stand.ledger.load(seconds=0.02, clients=2):
