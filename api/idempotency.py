@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import orjson
+import structlog
 
 from api.errors import ProblemError
 from api.submission import Submitter
 from infra.checkpoints import Stored
 from infra.envelope import Envelope, TaskMessage
-from infra.history.base import History, TaskRecord
+from infra.history.base import History, HistoryUnavailable, TaskRecord
 from infra.state.idempotency import IdempotencyKeys, Reservation
+from infra.state.redis import StateUnavailable
 
 WAIT = 5.0
 """Seconds that a request waits for another one with its key."""
 
 LOOK_EVERY = 0.05
 LONGEST_KEY = 200
+
+log = structlog.get_logger(__name__)
 
 
 def parse_key(header: str | None) -> str | None:
@@ -74,10 +79,18 @@ class Idempotency:
         try:
             await self._submitter.submit(accepted, inherited)
         except BaseException:
-            await self._keys.give_back(key)
+            await self._note(key, self._keys.give_back)
             raise
-        await self._keys.accepted(key)
+        await self._note(key, self._keys.accepted)
         return accepted, False
+
+    async def _note(self, key: str, write: Callable[[str], Awaitable[None]]) -> None:
+        """What became of the request is decided. If this is lost, the key's next request waits
+        until the reservation is old, and gets the same task id."""
+        try:
+            await write(key)
+        except StateUnavailable as error:
+            log.warning("idempotency_key_not_noted", error=str(error))
 
     async def _reserve(self, key: str, digest: str, task_id: str) -> Reservation:
         deadline = time.monotonic() + WAIT
@@ -98,7 +111,13 @@ class Idempotency:
         """Redis may have been flushed since the key was used."""
         if not await self._keys.may_have_forgotten():
             return False
-        record = await self._history.by_idempotency_key(key)
+        try:
+            record = await self._history.by_idempotency_key(key)
+        except HistoryUnavailable as error:
+            # Redis flushed *and* the database away *and* an old key: rarer than either alone, and
+            # not worth refusing every submission while the database is away
+            log.warning("idempotency_key_not_looked_up", error=str(error))
+            return False
         if record is None or record.id == own_id:
             return False
         if body_hash(record) != digest:

@@ -145,11 +145,17 @@ class RabbitBroker(Broker):
             try:
                 await self._publisher.mend()
                 self._publisher.require()
-                await self._topology.assert_all()
+                self._wake_the_deaf(await self._topology.assert_all())
             except (*CONNECTION_ERRORS, BrokerError) as error:
                 log.warning("topology_not_asserted", error=repr(error))
             except Exception:  # the next look may go better, and there has to be one
                 log.exception("topology_not_asserted")
+
+    def _wake_the_deaf(self, consumers: dict[str, int]) -> None:
+        """A queue was deleted and made anew, and its consumer was never told: twice in a row the
+        broker knows of none."""
+        for subscription in self._subscriptions:
+            subscription.is_known(consumers.get(subscription.queue, 1) > 0)
 
 
 async def _as_it_is(_: AbstractConnection) -> None:

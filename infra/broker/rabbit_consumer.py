@@ -23,6 +23,8 @@ from infra.broker.rabbit_connection import CONNECTION_ERRORS, close_anyhow, driv
 SETTLE_TIMEOUT = 10.0
 START_TIMEOUT = 15.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+DEAF_AFTER = 2
+"""Looks at the topology in a row."""
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +86,7 @@ class RabbitSubscription:
         receive: Receive,
         prefetch: int,
         *,
-        restore: Callable[[], Awaitable[None]],
+        restore: Callable[[], Awaitable[object]],
         forget: Callable[[RabbitSubscription], None],
     ) -> None:
         self._connection = connection
@@ -97,6 +99,22 @@ class RabbitSubscription:
         self._queue: AbstractQueue | None = None
         self._tag = ""
         self._runner: asyncio.Task[None] | None = None
+        self._ended: asyncio.Event | None = None
+        self._unknown = 0
+
+    @property
+    def queue(self) -> str:
+        return self._queue_name
+
+    def is_known(self, known: bool) -> None:
+        """Does the broker know of a consumer of this queue? If it says no again and again while
+        this one believes that it consumes, it begins anew."""
+        consuming = self._ended is not None and not self._ended.is_set()
+        self._unknown = 0 if known or not consuming else self._unknown + 1
+        if self._unknown >= DEAF_AFTER and self._ended is not None:
+            log.warning("consumer_deaf", queue=self._queue_name)
+            self._unknown = 0
+            self._ended.set()
 
     async def start(self) -> None:
         """Returns when the first consumer is registered; a failure is tried again behind."""
@@ -145,7 +163,7 @@ class RabbitSubscription:
     async def _consume(self) -> asyncio.Event:
         """Consume on a fresh channel; returns what is set when that has ended."""
         connection = await self._connection()
-        ended = asyncio.Event()
+        self._ended = ended = asyncio.Event()
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT):
                 self._channel = await connection.channel(publisher_confirms=False)

@@ -91,9 +91,10 @@ class RabbitTopology:
         self._connection, self._channel = connection, None
         await self._on_channel(self._assert_all, timeout=FIRST_ASSERT_TIMEOUT)
 
-    async def assert_all(self) -> None:
-        """Declare and bind everything, and the rungs of the ladder that were used."""
-        await self._on_channel(self._assert_all)
+    async def assert_all(self) -> dict[str, int]:
+        """Declare and bind everything, and the rungs of the ladder that were used. Returns how many
+        consumers each queue has."""
+        return await self._on_channel(self._assert_all)
 
     async def ensure_rung(self, rung: Rung) -> None:
         """Make a rung of the ladder before its first use."""
@@ -139,15 +140,18 @@ class RabbitTopology:
         if channel is not None:
             await close_anyhow(channel)
 
-    async def _assert_all(self, channel: AbstractChannel) -> None:
+    async def _assert_all(self, channel: AbstractChannel) -> dict[str, int]:
+        consumers: dict[str, int] = {}
         tasks = await channel.declare_exchange(TASKS_EXCHANGE, ExchangeType.TOPIC, durable=True)
         await channel.declare_exchange(EVENTS_EXCHANGE, ExchangeType.TOPIC, durable=True)
         for name, arguments in queue_arguments(self._topology, self._server_version()).items():
             queue = await channel.declare_queue(name, durable=True, arguments=arguments)
+            consumers[name] = queue.declaration_result.consumer_count or 0
             for key in self._keys_of(name):
                 await queue.bind(tasks, key)
         for rung in sorted(self._rungs, key=lambda rung: rung.seconds):
             await _assert_rung(channel, rung)
+        return consumers
 
     def _keys_of(self, queue: str) -> tuple[str, ...]:
         if queue == HISTORY_QUEUE:

@@ -277,3 +277,19 @@ async def refuses_fast(broker: RabbitBroker) -> bool:
     except Exception as error:  # a publish caught in the middle may have arrived
         assert type(error).__name__ == "PublishUnconfirmed"
     return False
+
+
+async def test_a_consumer_that_the_broker_has_forgotten_begins_anew(
+    broker: RabbitBroker,
+) -> None:
+    consumer = Consumer()
+    subscription = await broker.consume(QUEUE, consumer, prefetch=10)
+    (runner,) = broker._subscriptions
+    assert runner._queue is not None
+    await runner._queue.cancel(runner._tag)  # and nobody tells the subscription
+    await broker.send(QUEUE, MESSAGE)
+
+    delivery = await consumer.take(ASSERT_EVERY * 4)
+
+    assert delivery.message.body == MESSAGE.body
+    await subscription.close()
