@@ -24,12 +24,13 @@ from api.routes import (
     metrics,
     submit,
     system,
+    task_types,
     tasks,
     tickets,
     users,
 )
 from api.submission import Submitter
-from handlers.builtin import builtin_registry
+from handlers.plugins import full_registry
 from handlers.registry import Registry
 from infra.resources import Resources, open_resources
 from infra.settings import Settings
@@ -61,6 +62,7 @@ TAGS = [
 ROUTES = (
     system,
     metrics,
+    task_types,
     submit,
     chain,
     demo,
@@ -108,6 +110,7 @@ def create_app(
     docs.install(app)
     for routes in ROUTES:
         app.include_router(routes.router)
+    task_types.install(app, registry)
     _add_middleware(app, settings)
     return app
 
@@ -130,6 +133,6 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 
 def api_app(settings: Settings) -> FastAPI:
     """The API as a process of its own."""
-    registry = builtin_registry()
+    registry = full_registry()
     queues = registry.queues(settings.routes)
     return create_app(settings, registry, open_resources(settings, kind="api", queues=queues))

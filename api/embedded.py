@@ -17,7 +17,7 @@ from stepline.errors import SteplineError
 
 from api.app import create_app
 from api.server import Server, listen, make_server
-from handlers.builtin import builtin_registry
+from handlers.plugins import full_registry
 from infra.leaving import leave
 from infra.logging import configure_logging
 from infra.resources import Resources, open_resources
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 def embedded_app(settings: Settings) -> FastAPI:
     """An app whose process also runs a worker, over one set of resources."""
-    registry = builtin_registry()
+    registry = full_registry()
 
     @asynccontextmanager
     async def opening() -> AsyncIterator[Resources]:

@@ -24,6 +24,7 @@ from infra.state.hub import EventHub
 from infra.state.liveness import Workers
 from infra.state.locks import Locks
 from infra.state.redis import Connections
+from infra.state.schedules import Schedules
 from infra.state.store import State
 
 
@@ -38,6 +39,7 @@ class Resources:
     workers: Workers
     barriers: Barriers
     locks: Locks
+    schedules: Schedules
     hub: EventHub
     feed: Feed
     history: History
@@ -68,6 +70,8 @@ async def open_resources(
         stack.push_async_callback(barriers.close)
         locks = Locks(connections, process_name(kind))
         stack.push_async_callback(locks.close)
+        schedules = Schedules(connections)
+        stack.push_async_callback(schedules.close)
         hub = EventHub(connections)
         stack.push_async_callback(hub.close)
         feed = Feed(connections)
@@ -90,6 +94,7 @@ async def open_resources(
             workers=workers,
             barriers=barriers,
             locks=locks,
+            schedules=schedules,
             hub=hub,
             feed=feed,
             history=history,

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from os import getpid
 
-from handlers.builtin import builtin_registry
+from handlers.plugins import full_registry
 from handlers.registry import Registry
 from infra.broker.topology import HISTORY_QUEUE
 from infra.codec import now, timestamp
@@ -101,8 +101,8 @@ async def run_worker(
     settings: Settings, stop: asyncio.Event, registry: Registry | None = None
 ) -> None:
     """One worker process, until `stop` is set or it has done its `worker_max_tasks`. Without a
-    registry: the built-in types."""
-    registry = registry or builtin_registry()
+    registry: the built-in types and those of installed packages."""
+    registry = registry or full_registry()
     queues = registry.queues(settings.routes)
     async with (
         open_resources(settings, kind="worker", queues=queues) as resources,

@@ -15,6 +15,10 @@ POINTER = b"@"
 """Begins what points to a blob; no JSON text begins with it."""
 
 
+SKIPPED = b"-"
+"""In the place of the output of a step that was left out; no JSON text is this."""
+
+
 class BlobStore(Protocol):
     """Where large outputs go."""
 
@@ -57,6 +61,8 @@ class Checkpoints:
         """The outputs as history keeps them; those whose blob is lost are left out."""
         loaded = []
         for (index, handler), stored in sorted(steps.items()):
+            if stored == SKIPPED:
+                continue
             with contextlib.suppress(LostCheckpoint):
                 output = await self.load(stored)
                 loaded.append({"handler": handler, "index": index, "output": output})

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from pydantic import BaseModel, ValidationError
 from stepline.authoring import Handler, TaskType
-from stepline.contract import EventKind
+from stepline.contract import EventKind, Named
 from stepline.errors import Reject, Retry
 
 from handlers.registry import Registry
@@ -22,7 +22,7 @@ from infra.codec import dumps, loads
 from infra.envelope import TaskMessage
 from infra.metrics import Metrics
 from infra.state.models import Yours
-from workers.blobs import Checkpoints, LostCheckpoint
+from workers.blobs import SKIPPED, Checkpoints, LostCheckpoint
 from workers.context import BlockingContext, Services, StepContext
 from workers.journal import Journal, LostLease
 from workers.retry import StepFailure, describe
@@ -71,6 +71,7 @@ class ChainRun:
         self._metrics = metrics
         self._payloads: dict[type[BaseModel], BaseModel] = {}
         self.step: str | None = None
+        self._skipped: set[tuple[int, str]] = set()
         self.stopped = False
         """Set to let no further step begin: a handler may swallow its `CancelledError`."""
         self.end = ChainEnd()
@@ -79,7 +80,7 @@ class ChainRun:
         """Run what has no checkpoint yet. Raises `LostLease` when the task is another's."""
         await self._load_checkpoints()
         for index, name in enumerate(self._task.handlers):
-            if (index, name) in self.end.outputs:
+            if (index, name) in self.end.outputs or (index, name) in self._skipped:
                 self._tell_inherited(index, name)
                 continue
             if self._journal.lost:
@@ -106,6 +107,9 @@ class ChainRun:
 
     async def _load_checkpoints(self) -> None:
         for (index, name), stored in sorted(self._claim.outputs.items()):
+            if stored == SKIPPED:
+                self._skipped.add((index, name))
+                continue
             try:
                 self.end.outputs[index, name] = await self._checkpoints.load(stored)
             except LostCheckpoint as error:
@@ -115,10 +119,14 @@ class ChainRun:
 
     async def _step(self, index: int, handler: Handler) -> StepFailure | None:
         place: dict[str, Any] = {"handler": handler.name, "index": index}
-        self._journal.add(EventKind.STEP_STARTED, total=len(self._task.handlers), **place)
-        self._journal.field("step", index)
+        ctx = self._context(index, handler)
         try:
-            output = await self._call(index, handler)
+            if handler.skip is not None and handler.skip(ctx):
+                await self._skip(index, handler)
+                return None
+            self._journal.add(EventKind.STEP_STARTED, total=len(self._task.handlers), **place)
+            self._journal.field("step", index)
+            output = await self._call(ctx, handler)
             stored = await self._checkpoints.store(self._task.id, index, dumps(output))
         except LostLease:
             raise
@@ -138,9 +146,19 @@ class ChainRun:
             await self._journal.flush()
         return None
 
-    async def _call(self, index: int, handler: Handler) -> Any:
+    async def _skip(self, index: int, handler: Handler) -> None:
+        """Its own condition leaves it out: for good, whatever it would say at another attempt."""
+        self._skipped.add((index, handler.name))
+        self._journal.checkpoint(index, handler.name, SKIPPED)
+        message = "its condition leaves it out"
+        self._journal.add(
+            EventKind.STEP_SKIPPED, handler=handler.name, index=index, message=message
+        )
+        await self._journal.flush()
+
+    def _context(self, index: int, handler: Handler) -> StepContext:
         saved = self._claim.saved.get(index)
-        ctx = StepContext(
+        return StepContext(
             task=self._task,
             attempt=self._claim.attempt,
             worker=self._journal.worker,
@@ -151,6 +169,8 @@ class ChainRun:
             journal=self._journal,
             services=self._services,
         )
+
+    async def _call(self, ctx: StepContext, handler: Handler) -> Any:
         arguments = [] if handler.payload is None else [self._payload(handler.payload)]
         seconds = handler.timeout if handler.timeout is not None else self._type.timeout
         try:
@@ -171,13 +191,23 @@ class ChainRun:
             outputs[name] = output
         return outputs
 
+    def _body(self, model: type[BaseModel]) -> Mapping[str, Any]:
+        """The payload without what every submission may carry, where the model does not know it."""
+        if issubclass(model, Named):
+            return self._task.payload
+        return {
+            name: value
+            for name, value in self._task.payload.items()
+            if name not in Named.model_fields
+        }
+
     def _payload(self, model: type[BaseModel]) -> BaseModel:
         """The task's payload as `model`; of a type whose own model is a kind of it, as that."""
         if issubclass(self._type.payload, model):
             model = self._type.payload
         if model not in self._payloads:
             try:
-                self._payloads[model] = model.model_validate(self._task.payload)
+                self._payloads[model] = model.model_validate(self._body(model))
             except ValidationError as error:
                 raise Reject(
                     f"the payload is no {model.__name__}: {error.error_count()} problems",

@@ -19,7 +19,7 @@ from arq.cron import CronJob
 from arq.worker import Worker
 from stepline.errors import SteplineError
 
-from handlers.builtin import builtin_registry
+from handlers.plugins import full_registry
 from infra.codec import dumps, loads
 from infra.leaving import leave
 from infra.logging import configure_logging
@@ -55,6 +55,12 @@ async def release(context: dict[str, Any]) -> int:
     return int(await _unless_away("release", upkeep.release()) or 0)
 
 
+async def schedules(context: dict[str, Any]) -> int:
+    """Each second: submit what a schedule asks for."""
+    upkeep: Upkeep = context["upkeep"]
+    return int(await _unless_away("schedules", upkeep.schedules()) or 0)
+
+
 async def bulk(context: dict[str, Any]) -> bool:
     """Each second: go on with what was asked of many tasks."""
     upkeep: Upkeep = context["upkeep"]
@@ -83,6 +89,7 @@ EVERY_SECOND = set(range(60))
 JOBS = [
     _job(rescue, second=0),
     _job(prune, second=30),
+    _job(schedules, second=EVERY_SECOND, microsecond=100_000),
     _job(bulk, second=EVERY_SECOND, microsecond=250_000),
     _job(release, name="release-on-the-second", second=EVERY_SECOND, microsecond=0),
     _job(release, name="release-in-between", second=EVERY_SECOND, microsecond=500_000),
@@ -90,7 +97,7 @@ JOBS = [
 
 
 async def run(settings: Settings) -> None:
-    registry = builtin_registry()
+    registry = full_registry()
     queues = registry.queues(settings.routes)
     async with open_resources(settings, kind="cron", queues=queues) as resources:
         pool = await create_pool(
@@ -115,7 +122,7 @@ async def run(settings: Settings) -> None:
         )
         stopping = asyncio.Event()
         worker.on_stop = lambda _signal: stopping.set()
-        log.info("cron_started", jobs=["rescue", "release", "bulk", "prune"])
+        log.info("cron_started", jobs=["rescue", "release", "schedules", "bulk", "prune"])
         with serving_metrics(settings, resources.metrics):
             try:
                 await worker.async_run()

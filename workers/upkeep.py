@@ -25,6 +25,7 @@ from infra.history.base import HistoryUnavailable, TaskRecord
 from infra.records import message_of
 from infra.resources import Resources
 from infra.state.redis import StateUnavailable
+from workers.schedules import submit_scheduled
 
 TICK = 0.5
 """Seconds between two looks at what is due."""
@@ -64,6 +65,10 @@ class Upkeep:
         message = Envelope(record.queue, (message_of(record),)).message()
         await self.resources.broker.send(record.queue, message)
         await self.resources.state.release(record.id)
+
+    async def schedules(self) -> int:
+        """Submit the tasks of types with a schedule whose time has come."""
+        return await submit_scheduled(self.resources, self.registry)
 
     async def bulk(self) -> bool:
         """Go on with the oldest bulk action, if there is one; one process at a time."""
@@ -118,6 +123,7 @@ async def _loop(upkeep: Upkeep) -> None:
     while True:
         try:
             await upkeep.release()
+            await upkeep.schedules()
             await upkeep.bulk()
             if time.monotonic() - pruned_at > PRUNE_EVERY:
                 pruned_at = time.monotonic()

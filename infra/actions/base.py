@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
+from pydantic import BaseModel
 from stepline.authoring import TaskType
 from stepline.errors import SteplineError
 
 from infra.broker.base import Broker
 from infra.history.base import History
 from infra.state.store import State
+
+Model: TypeAlias = type[BaseModel]
 
 
 class Parts(Protocol):
@@ -29,6 +32,10 @@ class Catalogue(Protocol):
 
     def type(self, name: str) -> TaskType:
         """Raises a `SteplineError` with the code `unknown_name`."""
+        ...
+
+    def submission(self, name: str) -> Model:
+        """The model of a submission: the type's payload, a name and times."""
         ...
 
     def queue_of(self, name: str, routes: dict[str, str]) -> str: ...

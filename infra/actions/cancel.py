@@ -59,7 +59,7 @@ async def _tell_history(parts: Parts, task_id: str) -> None:
     outputs = [
         {"index": index, "handler": handler, "output": loads(stored)}
         for (index, handler), stored in sorted(steps.items())
-        if not stored.startswith(b"@")  # a large one is in the exports store, and stays there
+        if not stored.startswith((b"@", b"-"))  # in the exports store, where it stays; or skipped
     ]
     record = record_from_state(state, await parts.state.events(task_id), outputs)
     queue, message = history_message(record)

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import uuid_utils
 from pydantic import BaseModel, ValidationError
-from stepline.authoring import TaskType
 
 from infra.actions.base import ActionRefused, Catalogue, NothingThere, Parts
 from infra.actions.draft import times, without_times
@@ -50,7 +49,7 @@ async def draft_retry(
     task_type = catalogue.type(record.type)
     handlers, body = tuple(record.handlers), without_times(record.payload or {})
     if payload is not None:
-        model = _validated(task_type, payload)
+        model = _validated(catalogue.submission(record.type), record.type, payload)
         body = model.model_dump(mode="json", exclude_unset=True)
         handlers = tuple(task_type.plan(model))
     first = _index_of(handlers, from_step)
@@ -111,14 +110,14 @@ async def _ended_record(parts: Parts, task_id: str) -> TaskRecord:
     return record
 
 
-def _validated(task_type: TaskType, payload: Mapping[str, Any]) -> BaseModel:
+def _validated(model: type[BaseModel], type_name: str, payload: Mapping[str, Any]) -> BaseModel:
     try:
-        return task_type.payload.model_validate(payload)
+        return model.model_validate(payload)
     except ValidationError as error:
         items = error.errors(include_url=False, include_input=False, include_context=False)
         raise ActionRefused(
             "invalid_payload",
-            f"The payload is none for {task_type.name}: {items[0]['msg']}",
+            f"The payload is none for {type_name}: {items[0]['msg']}",
             errors=[dict(item) for item in items],
         ) from error
 

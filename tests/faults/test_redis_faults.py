@@ -108,6 +108,7 @@ async def test_away(stand: Stand, measured: Measured, long_form: bool, how: str)
         went = time.monotonic()
         gate.touch()
         await wait_for(lambda: time.monotonic() > went + seconds, seconds + 5)
+        coming = time.monotonic()
         if how == "stopped":
             await asyncio.to_thread(stand.services.redis.start)
         else:
@@ -118,7 +119,7 @@ async def test_away(stand: Stand, measured: Measured, long_form: bool, how: str)
 
     verdict = await check(stand, timeout=60)
 
-    during = [item for item in stand.ledger.tries if went + 0.5 < item.answered < back]
+    during = [item for item in stand.ledger.tries if went + 0.5 < item.answered < coming]
     assert all(item.answer != "accepted" for item in during)
     assert len(stand.lines("begin", held, step=1)) == 1, "the running step was disturbed"
     measured(

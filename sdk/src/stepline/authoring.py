@@ -17,6 +17,7 @@ after it find it in `ctx.outputs`.
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from datetime import datetime
 from typing import Any, Protocol, TypeAlias, overload
 
 from pydantic import BaseModel
+
+TYPE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 JSON: TypeAlias = Any
 """None, bool, int, finite float, str, and lists and str-keyed dicts of these."""
@@ -185,6 +188,8 @@ class Handler:
     """Seconds a single run may take; None takes the task type's."""
     retry: RetryPolicy | None = None
     """None takes the task type's."""
+    skip: Callable[[Any], bool] | None = None
+    """Given the context before the step begins; true leaves the step out."""
     description: str = ""
 
     @property
@@ -199,7 +204,11 @@ class Handler:
 def handler(run: Callable[..., Any], /) -> Handler: ...
 @overload
 def handler(
-    *, name: str | None = None, timeout: float | None = None, retry: RetryPolicy | None = None
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    retry: RetryPolicy | None = None,
+    skip: Callable[[Context], bool] | None = None,
 ) -> Callable[[Callable[..., Any]], Handler]: ...
 def handler(
     run: Callable[..., Any] | None = None,
@@ -208,8 +217,13 @@ def handler(
     name: str | None = None,
     timeout: float | None = None,
     retry: RetryPolicy | None = None,
+    skip: Callable[[Context], bool] | None = None,
 ) -> Handler | Callable[[Callable[..., Any]], Handler]:
-    """Declare a function as a handler; its name is the function's unless given."""
+    """Declare a function as a handler; its name is the function's unless given.
+
+    `timeout` in seconds and `retry` stand in for the task type's; a step whose `skip` says true is
+    left out, and has no output.
+    """
 
     def declare(function: Callable[..., Any]) -> Handler:
         return Handler(
@@ -218,6 +232,7 @@ def handler(
             payload=_payload_model(function),
             timeout=timeout,
             retry=retry,
+            skip=skip,
             description=inspect.getdoc(function) or "",
         )
 
@@ -277,36 +292,57 @@ class TaskType:
     plan: Callable[[Any], Sequence[str]]
     """The names of the handlers for one (validated) payload, in order."""
     handlers: Sequence[Handler] = ()
+    named: Sequence[str] = ()
+    """Handlers of other types that the chain uses, by name."""
     queue: str = "quick_tasks"
     timeout: float = 300.0
     """Seconds that each step may take, unless its handler says otherwise."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     finish: Callable[[Finished], JSON] = last_output
     description: str = ""
+    schedule: str | None = None
+    """Five cron fields: cron submits a task at each of these times, once in all."""
+    timezone: str = "UTC"
+    """The zone of `schedule`, as IANA names it."""
+    schedule_payload: Mapping[str, JSON] = field(default_factory=dict)
 
 
 def task_type(
     name: str,
     *,
     payload: type[BaseModel],
-    handlers: Sequence[Handler],
+    handlers: Sequence[Handler | str],
     plan: Callable[[Any], Sequence[str]] | None = None,
     queue: str = "quick_tasks",
     timeout: float = 300.0,
     retry: RetryPolicy | None = None,
     finish: Callable[[Finished], JSON] = last_output,
     description: str = "",
+    schedule: str | None = None,
+    timezone: str = "UTC",
+    schedule_payload: Mapping[str, JSON] | None = None,
 ) -> TaskType:
-    """Declare a task type. Its chain: `handlers` in order, unless `plan` picks names by payload."""
-    names = tuple(item.name for item in handlers)
+    """Declare a task type. Its chain: `handlers` in order, unless `plan` picks names by payload.
+
+    A handler that another type brings is given by its name. A `queue` that is named nowhere else
+    is made. `schedule` (five cron fields, in `timezone`) has cron submit a task with
+    `schedule_payload` at each of its times, once however many cron processes there are.
+    """
+    if not TYPE_NAME.fullmatch(name):
+        raise ValueError(f"task type {name!r}: a lower-case letter, then letters, digits and _")
+    names = tuple(item if isinstance(item, str) else item.name for item in handlers)
     return TaskType(
         name=name,
         payload=payload,
         plan=plan or (lambda _payload: names),
-        handlers=tuple(handlers),
+        handlers=tuple(item for item in handlers if not isinstance(item, str)),
+        named=tuple(item for item in handlers if isinstance(item, str)),
         queue=queue,
         timeout=timeout,
         retry=retry or RetryPolicy(),
         finish=finish,
         description=description,
+        schedule=schedule,
+        timezone=timezone,
+        schedule_payload=dict(schedule_payload or {}),
     )

@@ -5,6 +5,7 @@ Times are RFC 3339 in UTC. Unknown fields are refused in requests and ignored in
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -14,13 +15,16 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
-    EmailStr,
     Field,
     StrictFloat,
     StrictInt,
     StrictStr,
+    WithJsonSchema,
     model_validator,
+    validate_email,
 )
+
+EMAIL_SCHEMA = {"type": "string", "format": "email"}
 
 
 class Status(StrEnum):
@@ -104,6 +108,19 @@ Moment = Annotated[AwareDatetime, AfterValidator(_sane_year)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, le=10 * 366 * 86_400)]
 
 
+def _email(value: str) -> str:
+    try:
+        return validate_email(value)[1]
+    except ImportError:  # the SDK alone: the server looks more closely
+        if not EMAIL.fullmatch(value):
+            raise ValueError("value is not a valid email address") from None
+        return value
+
+
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+Email = Annotated[StrictStr, AfterValidator(_email), WithJsonSchema(EMAIL_SCHEMA)]
+
+
 class Named(Request):
     """What every submission may carry."""
 
@@ -167,7 +184,7 @@ class EmailRequest(Named):
         }
     )
 
-    recipient: EmailStr = Field(examples=["user@company.com"])
+    recipient: Email = Field(examples=["user@company.com"])
     subject: HeaderLine
     message: Annotated[StrictStr, Field(max_length=1_000_000)]
 
@@ -664,6 +681,25 @@ class ActiveTasks(Answer):
     workers: list[WorkerInfo]
 
 
+class TaskTypeInfo(Answer):
+    """A type that can be submitted: where, what a submission looks like, what runs."""
+
+    name: str
+    description: str
+    path: str
+    queue: str
+    handlers: list[str]
+    json_schema: dict[str, Any]
+    schedule: str | None = None
+    timezone: str | None = None
+
+
+class TaskTypes(Answer):
+    """All types of a deployment."""
+
+    task_types: list[TaskTypeInfo]
+
+
 class Ticket(Answer):
     """Opens one stream, once, until `expires_at`."""
 
@@ -700,7 +736,7 @@ class NewUser(Request):
     )
 
     username: Username
-    email: EmailStr
+    email: Email
 
 
 class UserChange(Request):
@@ -709,7 +745,7 @@ class UserChange(Request):
     model_config = _example({"email": "alice@company.com"})
 
     username: Username | None = None
-    email: EmailStr | None = None
+    email: Email | None = None
 
 
 class FieldProblem(Answer):
