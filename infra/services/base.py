@@ -6,7 +6,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -18,7 +17,6 @@ from stepline.errors import SteplineError
 
 from infra.services.guard import Guard
 
-HOST = "127.0.0.1"
 SBIN = ("/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin")
 LOOK_EVERY = 0.05
 STOP_TIMEOUT = 20.0
@@ -48,24 +46,6 @@ def find_program(name: str, package: str) -> str:
     if found is None:
         raise ServiceMissing(f"{name} is not installed: `apt-get install {package}`")
     return found
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
 
 
 class Service(ABC):
@@ -208,11 +188,13 @@ class Service(ABC):
 
     def _wait_until_ready(self, timeout: float, wanted: Callable[[], bool]) -> None:
         deadline = time.monotonic() + timeout
-        while not self._answers():
-            if not self.running:
-                raise ServiceFailed(f"{self.name} ended while starting:\n{self._last_lines()}")
+        while True:
             if not wanted():
                 raise ServiceFailed(f"{self.name}: no longer wanted")
+            if self._answers():
+                return
+            if not self.running:
+                raise ServiceFailed(f"{self.name} ended while starting:\n{self._last_lines()}")
             if time.monotonic() > deadline:
                 raise ServiceFailed(
                     f"{self.name} did not answer within {timeout:g} s:\n{self._last_lines()}"

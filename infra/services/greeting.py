@@ -10,7 +10,7 @@ import socket
 from pamqp import commands, exceptions, frame, header
 from pamqp.common import FieldTable
 
-from infra.services.base import HOST
+from infra.services.ports import HOST
 
 TIMEOUT = 2.0
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.services import mariadb, rabbitmq, redis
-from infra.services.base import Service, free_port, is_free
+from infra.services.base import Service
+from infra.services.ports import free_port, is_free
 
 AMQP, MANAGEMENT, REDIS, MYSQL = 5672, 15672, 6379, 3306
 

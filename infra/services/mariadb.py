@@ -13,12 +13,11 @@ from typing import Any
 import pymysql
 
 from infra.services.base import (
-    HOST,
     Service,
     ServiceFailed,
     find_program,
-    free_port,
 )
+from infra.services.ports import HOST, free_port
 
 DATABASE = "stepline"
 
@@ -67,6 +66,7 @@ class MariaDB(Service):
                 find_program("mariadb-install-db", self.package),
                 "--no-defaults",
                 f"--datadir={fresh}",
+                f"--tmpdir={self.folder}",  # each server clears the one it starts in
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--skip-name-resolve",
@@ -86,6 +86,7 @@ class MariaDB(Service):
             find_program("mariadbd", self.package),
             "--no-defaults",
             f"--datadir={self._data}",
+            f"--tmpdir={self.folder}",
             f"--port={self.port}",
             f"--bind-address={HOST}",
             f"--socket={_socket(self.port)}",

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from infra.services.base import (
-    HOST,
     STOP_TIMEOUT,
     Service,
     ServiceFailed,
     find_program,
-    free_port,
 )
 from infra.services.greeting import broker_version
 from infra.services.guard import Guard
+from infra.services.ports import HOST, free_port
 
 USER = PASSWORD = "guest"  # noqa: S105  (RabbitMQ's own, which it admits from loopback only)
+CTL_TIMEOUT = 60.0
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 """Debian's wrappers in /usr/sbin change the user and drop the environment: these do not."""
 
@@ -72,14 +72,20 @@ class RabbitMQ(Service):
         return management(self.management_port, method, path, body)
 
     def ctl(self, *arguments: str) -> str:
-        """`rabbitmqctl` against this node. Raises `ServiceFailed`."""
-        done = subprocess.run(  # noqa: S603
-            [_script("rabbitmqctl"), "--node", self.node, *arguments],
-            env=self._full_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        """`rabbitmqctl` against this node. Raises `ServiceFailed`, also if it takes a minute."""
+        try:
+            done = subprocess.run(  # noqa: S603
+                [_script("rabbitmqctl"), "--node", self.node, *arguments],
+                env=self._full_environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=CTL_TIMEOUT,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ServiceFailed(
+                f"rabbitmqctl {' '.join(arguments)}: no answer within {CTL_TIMEOUT:g} s"
+            ) from error
         if done.returncode:
             raise ServiceFailed(f"rabbitmqctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -111,7 +117,6 @@ class RabbitMQ(Service):
             [
                 find_program("epmd", "erlang-base"),
                 "-address",
-                HOST,
                 "-port",
                 str(self._epmd_port),
             ],

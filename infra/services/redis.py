@@ -7,7 +7,8 @@ from pathlib import Path
 
 import redis
 
-from infra.services.base import HOST, Service, find_program, free_port
+from infra.services.base import Service, find_program
+from infra.services.ports import HOST, free_port
 
 
 class Redis(Service):

@@ -17,8 +17,8 @@ import httpx2
 import pytest
 from stepline.client import Client
 
-from infra.services.base import free_port
 from infra.services.mariadb import MariaDB
+from infra.services.ports import free_port
 from infra.services.rabbitmq import RabbitMQ, amqp_url
 from infra.services.redis import Redis
 

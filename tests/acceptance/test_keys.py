@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from api.keys import hash_secret
-from infra.services.base import free_port
+from infra.services.ports import free_port
 from tests.acceptance.conftest import START_TIMEOUT, Deployment
 from tests.waiting import wait_for
 

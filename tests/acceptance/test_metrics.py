@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.services.base import free_port
+from infra.services.ports import free_port
 from tests.acceptance.conftest import Deployment
 from tests.waiting import wait_for
 

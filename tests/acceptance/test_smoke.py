@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from infra.services.base import free_port
+from infra.services.ports import free_port
 from tests.acceptance.conftest import ROOT, Deployment
 
 

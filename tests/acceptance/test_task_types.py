@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from infra.services.base import free_port
+from infra.services.ports import free_port
 from tests.acceptance.conftest import ROOT, START_TIMEOUT, Deployment
 from tests.waiting import wait_for
 

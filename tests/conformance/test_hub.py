@@ -10,7 +10,7 @@ import pytest
 import uuid_utils
 
 from infra.envelope import TaskMessage
-from infra.services.base import free_port
+from infra.services.ports import free_port
 from infra.state.hub import BACKLOG, EventHub
 from infra.state.redis import Connections, StateUnavailable
 from infra.state.store import State, channel

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.services.base import Service, free_port
+from infra.services.base import Service
 from infra.services.mariadb import MariaDB
+from infra.services.ports import free_port
 from infra.services.rabbitmq import RabbitMQ
 from infra.services.redis import Redis
 from tests.acceptance.conftest import ROOT, Deployment, service_urls, until_healthy

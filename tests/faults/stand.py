@@ -24,8 +24,8 @@ from stepline.client import Client
 from infra.history.engine import make_engine
 from infra.history.schema import migrate_engine
 from infra.resources import Resources, open_resources
-from infra.services.base import free_port
 from infra.services.mariadb import MariaDB
+from infra.services.ports import free_port
 from infra.services.rabbitmq import RabbitMQ, amqp_url
 from infra.services.redis import Redis
 from infra.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 from stepline.errors import Retry
 
 from infra.exports import ExportsStore, ExportsUnavailable, open_exports
-from infra.services.base import free_port
+from infra.services.ports import free_port
 from tests.integration.test_exports_store import StoreSuite
 from tests.waiting import wait_for
 

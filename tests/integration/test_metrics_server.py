@@ -9,7 +9,7 @@ import pytest
 
 from infra.metrics import Metrics
 from infra.metrics_server import serving_metrics
-from infra.services.base import free_port
+from infra.services.ports import free_port
 from infra.settings import Settings, SettingsError
 
 

@@ -21,7 +21,7 @@ from infra.broker.base import (
 from infra.broker.factory import make_broker
 from infra.broker.rabbit import ASSERT_EVERY, RabbitBroker
 from infra.broker.topology import Topology
-from infra.services.base import free_port
+from infra.services.ports import free_port
 from infra.services.rabbitmq import RabbitMQ
 from tests.conformance.test_broker import Consumer
 from tests.waiting import wait_for

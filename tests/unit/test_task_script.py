@@ -20,7 +20,14 @@ if "--version" in sys.argv:
 assert "--require-hashes" in sys.argv
 tools = pathlib.Path(sys.argv[sys.argv.index("--target") + 1], "bin")
 tools.mkdir(parents=True)
-lines = ["#!/bin/sh", 'echo "called: $*"', 'echo "cache: ${UV_CACHE_DIR:-}"', "exit ${CODE:-0}", ""]
+lines = [
+    "#!/bin/sh",
+    'echo "called: $*"',
+    'echo "cache: ${UV_CACHE_DIR:-}"',
+    'echo "system certificates: ${UV_SYSTEM_CERTS:-}"',
+    "exit ${CODE:-0}",
+    "",
+]
 (tools / "task").write_text("\\n".join(lines))
 (tools / "task").chmod(0o755)
 print("pip was run")
@@ -144,3 +151,11 @@ def test_without_a_home_the_cache_is_in_the_checkout(
     machine.with_python()
 
     assert f"cache: {machine.checkout}/.tools/cache\n" in machine.run(environment=home).stdout
+
+
+def test_uv_trusts_whom_the_system_trusts_unless_told_otherwise(machine: Machine) -> None:
+    """As pip does: behind a company's own certificate authority both work, or neither."""
+    machine.with_python()
+
+    assert "system certificates: 1\n" in machine.run().stdout
+    assert "system certificates: 0\n" in machine.run(environment={"UV_SYSTEM_CERTS": "0"}).stdout
