@@ -44,9 +44,9 @@ def types_of(point: EntryPoint) -> Iterable[TaskType]:
     """What an entry point declares. Raises `BrokenPlugin`."""
     try:
         loaded = point.load()
-    except Exception as error:
+        found = list(_task_types(loaded))
+    except (Exception, SystemExit) as error:
         raise _broken(point, error) from error
-    found = list(_task_types(loaded))
     if not found:
         raise _broken(point, TypeError(f"{point.value} is no task type, and has none"))
     return found
@@ -58,10 +58,13 @@ def _task_types(loaded: Any) -> Iterator[TaskType]:
     elif isinstance(loaded, ModuleType):
         yield from (item for item in vars(loaded).values() if isinstance(item, TaskType))
     elif isinstance(loaded, Iterable):
-        yield from (item for item in loaded if isinstance(item, TaskType))
+        for item in loaded:
+            if not isinstance(item, TaskType):
+                raise TypeError(f"{item!r:.100} is among the task types, and is none")
+            yield item
 
 
-def _broken(point: EntryPoint, error: Exception) -> BrokenPlugin:
+def _broken(point: EntryPoint, error: BaseException) -> BrokenPlugin:
     package = point.dist.name if point.dist is not None else "a package"
     return BrokenPlugin(
         f"{package} declares {point.name} = {point.value!r} in {GROUP}, but: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, PydanticUserError, create_model
 from stepline.authoring import Handler, TaskType
 from stepline.contract import Named
 from stepline.errors import SteplineError
@@ -54,6 +55,23 @@ def check(item: TaskType) -> None:
             f"task type {item.name!r}: its payload has a field {min(clash)!r}, which every "
             "submission has already"
         )
+    if not (item.handlers or item.named):
+        raise BadTaskType(f"task type {item.name!r}: it has no handlers")
+    limits = [item.timeout, *(h.timeout for h in item.handlers if h.timeout is not None)]
+    if not all(0 < limit < math.inf for limit in limits):
+        raise BadTaskType(f"task type {item.name!r}: a timeout is a number of seconds above 0")
+    try:
+        item.payload.model_json_schema()
+    except PydanticUserError as error:
+        raise BadTaskType(
+            f"task type {item.name!r}: its payload has no JSON schema: {error.message}"
+        ) from error
+    if item.schedule is not None:
+        check_schedule(item)
+
+
+def check_schedule(item: TaskType) -> None:
+    """Raise `BadTaskType` for a schedule, or its payload, that is none."""
     if item.schedule is None:
         return
     try:
@@ -107,6 +125,9 @@ class Registry:
     def types(self) -> tuple[TaskType, ...]:
         return tuple(self._types.values())
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._types
+
     def type(self, name: str) -> TaskType:
         """Raises `UnknownName`."""
         try:
@@ -129,7 +150,13 @@ class Registry:
             raise UnknownName(f"no handler {name!r} here") from None
 
     def queues(self, routes: dict[str, str]) -> tuple[str, ...]:
-        """The work queues that the types go to, each once, in order of declaration."""
+        """The work queues that the types go to, each once, in order of declaration. Raises
+        `UnknownName` where the routes send a type that nobody declares."""
+        if unknown := sorted(set(routes) - set(self._types)):
+            raise UnknownName(
+                f"STEPLINE_ROUTES sends {unknown[0]!r} to a queue, but the task types are "
+                f"{', '.join(self._types)}"
+            )
         return tuple(dict.fromkeys(self.queue_of(item.name, routes) for item in self.types))
 
     def queue_of(self, name: str, routes: dict[str, str]) -> str:

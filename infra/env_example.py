@@ -21,12 +21,12 @@ def render() -> str:
     for name, field in Settings.model_fields.items():
         description = textwrap.fill(field.description or "", 96)
         parts.append(textwrap.indent(description, "# "))
-        default = _shown(field.get_default(call_default_factory=True))
+        default = shown(field.get_default(call_default_factory=True))
         parts.append(f"#STEPLINE_{name.upper()}={default}\n")
     return "\n".join(parts)
 
 
-def _shown(default: Any) -> str:
+def shown(default: Any) -> str:
     if default is PydanticUndefined or default in ("", (), {}, None):
         return ""
     if isinstance(default, tuple):

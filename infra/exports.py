@@ -25,6 +25,8 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 from stepline.authoring import StoredExport
 from stepline.errors import Retry, SteplineError
 
+from infra.settings import make_folder
+
 if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import RetryConfig
@@ -211,7 +213,7 @@ def open_exports(url: str) -> ExportsStore:
     parts = urlsplit(url)
     if parts.scheme == "file":
         folder = Path(unquote(parts.path))
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "STEPLINE_DATA_DIR or STEPLINE_EXPORTS_URL")
         return ExportsStore(LocalStore(folder), folder.as_uri())
     prefix = parts.path.strip("/")
     store = S3Store(

@@ -18,6 +18,10 @@ SECRET_KEYS = re.compile(
 URL_CREDENTIALS = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@", re.IGNORECASE)
 BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}")
 QUERY_SECRET = re.compile(r"(?i)([?&](?:ticket|token|key|api_key|password|secret)=)[^&\s]+")
+NAMED_SECRET = re.compile(
+    r"(?i)((?:password|passwd|secret|token|api[_-]?key)[\"']?\s*[:=]\s*[\"']?)[^\s\"',;&)\]}]+"
+)
+HARMLESS = (int, float, type(None))
 HIDDEN = "***"
 
 
@@ -25,11 +29,13 @@ def redact_text(text: str) -> str:
     """Hide credentials inside a text: in URLs, in authorization headers, in queries."""
     text = URL_CREDENTIALS.sub(rf"\g<head>:{HIDDEN}@", text)
     text = BEARER.sub(rf"\1 {HIDDEN}", text)
-    return QUERY_SECRET.sub(rf"\1{HIDDEN}", text)
+    text = QUERY_SECRET.sub(rf"\1{HIDDEN}", text)
+    return NAMED_SECRET.sub(rf"\1{HIDDEN}", text)
 
 
 def redact_value(key: str, value: Any) -> Any:
-    """Hide what a key calls secret, and what looks secret anywhere below."""
+    """Hide what a key calls secret, and what looks secret anywhere below. What is no JSON becomes
+    the text that the log would make of it, since that may hold anything."""
     if SECRET_KEYS.search(key):
         return HIDDEN
     if isinstance(value, str):
@@ -38,13 +44,20 @@ def redact_value(key: str, value: Any) -> Any:
         return {name: redact_value(str(name), item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [redact_value("", item) for item in value]
-    return value
+    return value if isinstance(value, HARMLESS) else redact_text(repr(value))
 
 
 def _plain(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """uvicorn sends a coloured copy of its message along."""
     event.pop("color_message", None)
     return event
+
+
+# Where it broke, never with what: a frame's variables are users' data and our passwords.
+TRACEBACK_AS_TEXT: Processor = structlog.processors.format_exc_info
+TRACEBACK_AS_DATA: Processor = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -67,7 +80,7 @@ def configure_logging(settings: Settings) -> None:
     final: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         _plain,
-        *([] if pretty else [structlog.processors.dict_tracebacks]),
+        TRACEBACK_AS_TEXT if pretty else TRACEBACK_AS_DATA,
         _redact,
         structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(),
     ]

@@ -7,16 +7,35 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from stepline.errors import SteplineError
 
+from infra import setting_rules as rules
+
 CommaList = Annotated[tuple[str, ...], NoDecode]
+
+
+def where_given(rule: Callable[[str], str]) -> AfterValidator:
+    """The rule, for a setting that may be empty."""
+    return AfterValidator(lambda value: value and rule(value))
+
+
+def each(rule: Callable[[str], str]) -> AfterValidator:
+    """The rule, for every entry of a list."""
+    return AfterValidator(lambda values: tuple(rule(value) for value in values))
+
+
+BrokerURL = Annotated[str, AfterValidator(rules.broker)]
+RedisURL = Annotated[str, AfterValidator(rules.redis)]
+Sender = Annotated[str, AfterValidator(rules.sender)]
+Origins = Annotated[CommaList, each(rules.origin)]
+Hosts = Annotated[CommaList, each(rules.host_name)]
 
 
 COMMA_LISTS = ("api_keys", "allowed_hosts", "cors_origins", "fetch_allow", "worker_queues")
@@ -38,28 +57,30 @@ class Settings(BaseSettings):
         description="production refuses embedded URLs, outbox mail, default credentials and a "
         "missing API key, and turns the demonstrations off",
     )
-    broker_url: str = Field(
+    broker_url: BrokerURL = Field(
         "memory://", description="memory:// or amqp://user:pass@host:5672/vhost (hosts by comma)"
     )
-    redis_url: str = Field("fake://", description="fake:// or redis://host:6379/0 or rediss://")
-    cron_redis_url: str = Field(
+    redis_url: RedisURL = Field(
+        "fake://", description="fake:// or redis://host:6379/0 or rediss://"
+    )
+    cron_redis_url: Annotated[str, where_given(rules.redis)] = Field(
         "", description="Redis of the cron process; empty: the same as redis_url"
     )
-    database_url: str = Field(
+    database_url: Annotated[str, where_given(rules.database)] = Field(
         "", description="empty: SQLite in the data folder; mysql+aiomysql://user:pass@host/db"
     )
-    smtp_url: str = Field(
+    smtp_url: Annotated[str, where_given(rules.smtp)] = Field(
         "", description="empty: mails become .eml files in the outbox; smtp://user:pass@host:587"
     )
-    mail_from: str = Field("stepline@localhost", description="sender of every mail")
-    exports_url: str = Field(
+    mail_from: Sender = Field("stepline@localhost", description="sender of every mail")
+    exports_url: Annotated[str, where_given(rules.exports)] = Field(
         "", description="empty: files in the data folder; file:///path or s3://bucket/prefix"
     )
     data_dir: Path = Field(Path("var"), description="where the embedded stack keeps its files")
 
     api_host: str = Field("127.0.0.1", description="address the API listens on")
     api_port: int = Field(8000, ge=0, le=65_535, description="port of the API; 0 takes a free one")
-    api_url: str = Field(
+    api_url: Annotated[str, where_given(rules.api_url)] = Field(
         "", description="how workers reach the API; empty: http://<api_host>:<api_port>"
     )
     api_keys: CommaList = Field(
@@ -67,15 +88,18 @@ class Settings(BaseSettings):
         description="name:sha256[:YYYY-MM-DD] of each key that may call the API, by comma "
         "(./task key makes one); empty: no key is asked, and only loopback is served",
     )
-    allowed_hosts: CommaList = Field(
+    allowed_hosts: Hosts = Field(
         (),
         description="Host headers to admit, by comma; empty: loopback names and that of api_url, "
         "or any where keys are asked",
     )
-    cors_origins: CommaList = Field((), description="browser origins to admit, by comma")
+    cors_origins: Origins = Field((), description="browser origins to admit, by comma")
     max_body_bytes: int = Field(10_000_000, ge=1_000, description="largest request body, bytes")
     publish_timeout: float = Field(
-        5.0, gt=0, description="seconds to wait for the broker's confirm before answering 503"
+        5.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds to wait for the broker's confirm before answering 503",
     )
     metrics_host: str = Field(
         "127.0.0.1", description="address on which workers and cron serve /metrics"
@@ -85,6 +109,9 @@ class Settings(BaseSettings):
         ge=0,
         le=65_535,
         description="first port to try for the /metrics of a worker or cron; 0: none",
+    )
+    dashboard_host: str = Field(
+        "127.0.0.1", description="address of the dashboard; with another, its viewers sign in"
     )
     dashboard_port: int = Field(5555, ge=0, le=65_535, description="port of the dashboard")
 
@@ -104,7 +131,10 @@ class Settings(BaseSettings):
         0, ge=0, description="drain and replace a process after this many tasks; 0: never"
     )
     worker_grace: float = Field(
-        20.0, ge=0, description="seconds running steps get at shutdown before they hand over"
+        20.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds running steps get at shutdown before they hand over",
     )
     routes: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
@@ -119,6 +149,7 @@ class Settings(BaseSettings):
     consumer_timeout: float = Field(
         1800.0,
         gt=1,
+        allow_inf_nan=False,
         description="RabbitMQ's own consumer_timeout, in seconds: the message of a longer task is "
         "renewed in time",
     )
@@ -146,37 +177,18 @@ class Settings(BaseSettings):
         pairs = [part.strip() for part in value.split(",") if part.strip()]
         if bad := [pair for pair in pairs if pair.count("=") != 1]:
             raise ValueError(f"{bad[0]!r} is not of the form type=queue")
-        return {key.strip(): queue.strip() for key, queue in (pair.split("=") for pair in pairs)}
+        split = (pair.split("=") for pair in pairs)
+        return {key.strip(): rules.queue(queue.strip()) for key, queue in split}
 
-    @field_validator("broker_url")
-    @classmethod
-    def _broker(cls, value: str) -> str:
-        return _scheme(value, "memory", "amqp", "amqps")
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis(cls, value: str) -> str:
-        return _scheme(value, "fake", "redis", "rediss", "unix")
-
-    @field_validator("database_url")
-    @classmethod
-    def _database(cls, value: str) -> str:
-        return value and _scheme(value, "sqlite+aiosqlite", "mysql+aiomysql")
-
-    @field_validator("api_url")
-    @classmethod
-    def _api_url(cls, value: str) -> str:
-        return value and _scheme(value, "http", "https")
-
-    @field_validator("smtp_url")
-    @classmethod
-    def _smtp(cls, value: str) -> str:
-        return value and _scheme(value, "smtp", "smtps")
-
-    @field_validator("exports_url")
-    @classmethod
-    def _exports(cls, value: str) -> str:
-        return value and _scheme(value, "file", "s3")
+    @model_validator(mode="after")
+    def _history_outlasts_redis(self) -> Self:
+        if self.history_days and self.history_days * 86_400 < self.state_ttl:
+            raise ValueError(
+                f"STEPLINE_HISTORY_DAYS={self.history_days} is less than "
+                f"STEPLINE_STATE_TTL={self.state_ttl} seconds: the history must keep a task at "
+                "least as long as Redis does"
+            )
+        return self
 
     @model_validator(mode="after")
     def _production(self) -> Self:
@@ -273,41 +285,58 @@ class Settings(BaseSettings):
             return ("*",)
         return (*LOOPBACK, urlsplit(self.resolved_api_url).hostname or "localhost")
 
+    def require_single(self, process: str) -> None:
+        """Refuse what only processes of their own can do."""
+        if self.worker_processes > 1 or self.worker_max_tasks:
+            raise SettingsError(
+                f"STEPLINE_WORKER_PROCESSES and STEPLINE_WORKER_MAX_TASKS are for `./task worker`: "
+                f"`{process}` is one process, and its worker stays. Unset them here, or run the "
+                "processes apart (see `./task services`)"
+            )
+
     def require_shared(self, process: str) -> None:
         """Refuse to run `process` on its own with parts that live inside one process only."""
         private = {"BROKER_URL", "REDIS_URL"} & self.embedded_parts
         if private:
             names = " and ".join(f"STEPLINE_{name}" for name in sorted(private))
+            names += " is" if len(private) == 1 else " are"
             raise SettingsError(
                 f"`{process}` as a process of its own needs services that other processes can "
-                f"reach, but {names} is embedded. Run `./task services` and export what it "
+                f"reach, but {names} embedded. Run `./task services` and export what it "
                 "prints, or run everything in one process with `./task dev`."
             )
 
 
+def make_folder(folder: Path, setting: str) -> None:
+    """Raises `SettingsError` where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot make the folder {folder} ({error.strerror}): set {setting} to one that this "
+            "process may write to"
+        ) from error
+
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-DEFAULT_CREDENTIALS = {("guest", "guest"), ("root", ""), ("root", None), ("admin", "admin123")}
-
-
-def _scheme(value: str, *allowed: str) -> str:
-    scheme, separator, _ = value.partition("://")
-    if not separator or scheme not in allowed:
-        wanted = ", ".join(f"{name}://" for name in allowed)
-        raise ValueError(f"must begin with one of {wanted}")
-    return value
+DEFAULT_CREDENTIALS = {
+    ("guest", "guest"),
+    ("root", ""),
+    ("root", None),
+    ("admin", "admin123"),
+    (None, None),  # RabbitMQ's client fills in guest, MySQL's whoever runs this
+}
 
 
 def redact(url: str) -> str:
-    """The URL without its password, fit for a log."""
+    """The URL without its password, fit for a log; also where the password is written wrongly, with
+    a / or an @ in it."""
     head, separator, tail = url.partition("://")
-    if not separator:
+    credentials, at, rest = tail.rpartition("@")
+    if not separator or not at:
         return url
-    authority, slash, path = tail.partition("/")
-    if "@" not in authority:
-        return url
-    user, _, host = authority.rpartition("@")
-    return f"{head}://{user.partition(':')[0]}:***@{host}{slash}{path}"
+    return f"{head}://{credentials.partition(':')[0]}:***@{rest}"
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -324,9 +353,13 @@ KNOWN_ELSEWHERE = {
     "STEPLINE_REQUIRE_SERVICES",
     "STEPLINE_FAULTS",
     "STEPLINE_CLIENT_KEY",
+    "STEPLINE_API_KEY",
+    "STEPLINE_URL",
+    "STEPLINE_HOME",
     "STEPLINE_PYTHON",
 }
-"""Read by the tests, by `./task smoke`, and by `./task` itself."""
+"""Read by the tests, by `./task smoke`, by the SDK's command and its test fixture, by the
+dashboard, and by `./task` itself."""
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, Statement
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from infra.history.base import HistoryRejected, HistoryUnavailable
+from infra.settings import make_folder
 
 BUSY_TIMEOUT = 10.0
 RECYCLE_AFTER = 1800
@@ -34,7 +35,8 @@ def make_engine(url: str) -> AsyncEngine:
     """An engine for the URL; the folder of an SQLite file is made."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(parsed.database or "").parent
+        make_folder(folder, "STEPLINE_DATA_DIR or STEPLINE_DATABASE_URL")
         engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         return engine

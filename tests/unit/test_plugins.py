@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from pydantic import BaseModel
 from stepline.authoring import Context, TaskType, handler, task_type
 
+from api.routes import task_types
 from handlers import plugins
 from handlers.builtin import TYPES
 from handlers.plugins import BrokenPlugin, full_registry
-from handlers.registry import Registry
+from handlers.registry import RESERVED, Registry
 
 
 class Greeting(BaseModel):
@@ -26,6 +28,12 @@ class Waiting(BaseModel):
     delay: int
 
 
+class Shapeless(BaseModel):
+    """Takes what no JSON document can say."""
+
+    call: Callable[[], None]
+
+
 @handler
 async def greet(ctx: Context, payload: Greeting) -> str:
     return f"Hello {payload.name}"
@@ -33,7 +41,8 @@ async def greet(ctx: Context, payload: Greeting) -> str:
 
 def a_type(name: str = "greet", **more: Any) -> TaskType:
     more.setdefault("handlers", [greet])
-    return task_type(name, payload=Greeting, **more)
+    more.setdefault("payload", Greeting)
+    return task_type(name, **more)
 
 
 @pytest.fixture
@@ -79,6 +88,7 @@ def test_its_queue_is_one_of_the_queues(module: ModuleType, install: Any) -> Non
         ("nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
         ("a_plugin:missing", "missing"),
         ("a_plugin:NUMBER", "is no task type"),
+        ("a_plugin:MIXED", "Handler.* is among the task types, and is none"),
         ("a_plugin", "is no task type, and has none"),
     ],
 )
@@ -86,6 +96,7 @@ def test_a_broken_plugin_stops_the_start(
     module: ModuleType, install: Any, value: str, says: str
 ) -> None:
     module.NUMBER = 5  # type: ignore[attr-defined]
+    module.MIXED = [a_type(), greet]  # type: ignore[attr-defined]
     install(value)
 
     with pytest.raises(BrokenPlugin, match=says) as refusal:
@@ -102,6 +113,11 @@ def test_a_broken_plugin_stops_the_start(
         ({"name": "active"}, "taken by the API"),
         ({"queue": "history"}, "no queue may be named 'history'"),
         ({"queue": "Not A Queue"}, "no queue may be named"),
+        ({"handlers": []}, "it has no handlers"),
+        ({"timeout": 0}, "seconds above 0"),
+        ({"timeout": float("inf")}, "seconds above 0"),
+        ({"handlers": [handler(timeout=-1)(greet.run)]}, "seconds above 0"),
+        ({"payload": Shapeless}, "no JSON schema"),
         ({"schedule": "every day"}, "its schedule"),
         ({"schedule": "* * * * *", "timezone": "Mars/Olympus"}, "its schedule"),
         ({"schedule": "* * * * *"}, "name"),  # its payload needs a name
@@ -159,3 +175,31 @@ def test_a_submission_has_the_payload_s_fields_and_everybody_s() -> None:
     assert issubclass(model, Greeting)
     with pytest.raises(ValueError, match="surprise"):
         model.model_validate({"name": "Ada", "surprise": 1})
+
+
+def test_the_words_of_the_api_s_own_routes_are_reserved() -> None:
+    """A type of such a name could not be submitted, or would hide the route."""
+    from api.app import ROUTES
+
+    paths = {route.path for routes in ROUTES for route in routes.router.routes}
+    words = {path.split("/")[2] for path in paths if path.startswith("/tasks/")}
+    fixed = {word.replace("-", "_") for word in words if word and "{" not in word}
+
+    assert fixed - {item.name for item in TYPES} <= RESERVED
+
+
+def test_payloads_of_one_name_keep_their_own_schemas() -> None:
+    class Other(BaseModel):
+        place: str
+
+    Other.__name__ = Other.__qualname__ = Greeting.__name__
+    registry = Registry([a_type(), a_type("other", payload=Other)])
+    app = FastAPI()
+    task_types.install(app, registry)
+
+    schema = app.openapi()
+
+    for path, field in (("/tasks/greet", "name"), ("/tasks/other", "place")):
+        body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        name = body["schema"]["$ref"].rpartition("/")[2]
+        assert field in schema["components"]["schemas"][name]["properties"]

@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 
 from api.keys import find_key, hash_secret, parse_keys
+from handlers.plugins import full_registry
+from handlers.registry import UnknownName
 from infra.codec import now
 from infra.env_example import render
+from infra.exports import open_exports
+from infra.history.engine import make_engine
 from infra.logging import redact_text, redact_value
 from infra.settings import Settings, SettingsError, load_settings, redact
 
 ROOT = Path(__file__).parents[2]
+KEY = "a:" + "0" * 64
 REAL = {
     "broker_url": "amqp://stepline:pw@rabbit/",
     "redis_url": "redis://redis:6379/0",
@@ -55,6 +60,36 @@ def test_the_defaults_are_the_embedded_stack() -> None:
             },
             "refuses default credentials in amqp://guest:***@rabbit/",
         ),
+        (
+            {"env": "production", **REAL, "broker_url": "amqp://rabbit/", "api_keys": KEY},
+            "refuses default credentials in amqp://rabbit/",
+        ),
+        ({"broker_url": "amqp://"}, "STEPLINE_BROKER_URL: names no host"),
+        ({"broker_url": "amqp://u:p@a,,b/"}, "STEPLINE_BROKER_URL: names no host"),
+        ({"broker_url": "amqp://user:pa/ss@host/"}, "written %2F or %40"),
+        ({"redis_url": "redis://host:port/0"}, "STEPLINE_REDIS_URL: its port is no port"),
+        ({"redis_url": "redis://host/first"}, "STEPLINE_REDIS_URL: must be redis://host:port/N"),
+        ({"cron_redis_url": "amqp://x"}, "STEPLINE_CRON_REDIS_URL: must begin with one of fake://"),
+        ({"database_url": "mysql+aiomysql://u:p@host"}, "must name one host and a database"),
+        ({"database_url": "mysql+aiomysql://u:p@host:x/db"}, "its port is no port"),
+        ({"database_url": "sqlite+aiosqlite://"}, "must name a file"),
+        ({"smtp_url": "smtp://"}, "STEPLINE_SMTP_URL: names no host"),
+        ({"exports_url": "s3://"}, "must name a bucket"),
+        ({"exports_url": "file://exports"}, "must be an absolute path"),
+        ({"api_url": "http://"}, "STEPLINE_API_URL: names no host"),
+        (
+            {"cors_origins": "app.company.com"},
+            "'app.company.com' is no origin",
+        ),
+        ({"cors_origins": "https://a.b,https://c.d/"}, "'https://c.d/' is no origin"),
+        ({"allowed_hosts": "http://a.b"}, "STEPLINE_ALLOWED_HOSTS: 'http://a.b' is no host name"),
+        ({"allowed_hosts": "a.b:8000"}, "without scheme and port"),
+        ({"mail_from": "nobody"}, "STEPLINE_MAIL_FROM: must be an address"),
+        ({"mail_from": "a@b.co\nBcc: c@d.co"}, "STEPLINE_MAIL_FROM: must be an address"),
+        ({"routes": "quick=history"}, "STEPLINE_ROUTES: no work queue may be named 'history'"),
+        ({"routes": "quick="}, "STEPLINE_ROUTES: no work queue may be named ''"),
+        ({"publish_timeout": "inf"}, "STEPLINE_PUBLISH_TIMEOUT: Input should be a finite number"),
+        ({"history_days": 1, "state_ttl": 864000}, "STEPLINE_HISTORY_DAYS=1 is less than"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_name(values: dict[str, str], words: str) -> None:
@@ -62,6 +97,53 @@ def test_what_is_wrong_is_said_with_its_name(values: dict[str, str], words: str)
         load_settings(**values)
 
     assert words in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"broker_url": "amqps://u:p%40ss@a:5671,b/vhost"},
+        {"broker_url": "amqp://guest:guest@[::1]:5672/%2F"},
+        {"redis_url": "rediss://:pw@host:6380/3"},
+        {"redis_url": "redis://host"},
+        {"redis_url": "unix:///run/redis.sock"},
+        {"database_url": "sqlite+aiosqlite:////srv/stepline.db"},
+        {"exports_url": "s3://bucket/some/prefix"},
+        {"exports_url": "file:///srv/exports"},
+        {"api_url": "https://tasks.company.com/"},
+        {"cors_origins": "*"},
+        {"cors_origins": "http://localhost:5173, https://app.company.com"},
+        {"allowed_hosts": "*"},
+        {"allowed_hosts": "Tasks.Company.com, 10.0.0.5, [::1]"},
+        {"mail_from": "Stepline <it@company.com>"},
+        {"routes": "quick=imports.fast"},
+        {"history_days": 1},
+    ],
+)
+def test_what_is_right_is_taken(values: dict[str, str]) -> None:
+    load_settings(**values)
+
+
+def test_a_route_of_a_type_that_nobody_has_is_a_spelling_mistake() -> None:
+    with pytest.raises(UnknownName, match="STEPLINE_ROUTES sends 'quik'"):
+        full_registry().queues({"quik": "long_tasks"})
+
+
+def test_one_process_cannot_be_several() -> None:
+    for values in ({"worker_processes": 2}, {"worker_max_tasks": 5}):
+        with pytest.raises(SettingsError, match=r"are for `\./task worker`"):
+            Settings(**values).require_single("./task dev")
+    Settings().require_single("./task dev")
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_its_setting(tmp_path: Path) -> None:
+    occupied = tmp_path / "file"
+    occupied.touch()
+
+    with pytest.raises(SettingsError, match="STEPLINE_EXPORTS_URL"):
+        open_exports((occupied / "exports").as_uri())
+    with pytest.raises(SettingsError, match="STEPLINE_DATA_DIR"):
+        make_engine(f"sqlite+aiosqlite:///{occupied}/stepline.db")
 
 
 def test_an_unknown_setting_is_a_spelling_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +193,8 @@ def test_the_demonstrations_may_fetch_the_api_itself_outside_production() -> Non
         ("redis://:secret@host/0", "redis://:***@host/0"),
         ("redis://host/0", "redis://host/0"),
         ("memory://", "memory://"),
+        ("amqp://user:pa/s@s@host/v", "amqp://user:***@host/v"),
+        ("amqp://user:pw@a,user:pw@b/v", "amqp://user:***@b/v"),
     ],
 )
 def test_no_password_is_ever_shown(url: str, shown: str) -> None:
