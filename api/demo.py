@@ -11,11 +11,12 @@ from pathlib import Path
 
 import uvloop
 from rich.console import Console
+from stepline.cli.boards import Board, board_for
 from stepline.client import Client
 from stepline.contract import DemoTask, Status, TaskResult
 from stepline.errors import SteplineError
 
-from api.demo_view import LiveBoard, PlainBoard, summarise
+from api.demo_view import summarise
 from api.embedded import serving
 from infra.leaving import leave
 from infra.logging import configure_logging
@@ -64,8 +65,7 @@ async def _demo(console: Console, settings: Settings) -> int:
         first = await client.demonstrate("/demo/run-concurrent-tasks")
         second = await client.demonstrate("/chain/demo")
         tasks = [*first.tasks, *second.tasks]
-        board = LiveBoard(console) if console.is_terminal else PlainBoard(console)
-        with board:
+        with board_for(console) as board:
             async with asyncio.timeout(TIMEOUT):
                 results = await asyncio.gather(*(_follow(client, task, board) for task in tasks))
         summarise(console, tasks, results)
@@ -79,12 +79,12 @@ async def _demo(console: Console, settings: Settings) -> int:
     return 0 if good else 1
 
 
-async def _follow(client: Client, task: DemoTask, board: LiveBoard | PlainBoard) -> TaskResult:
+async def _follow(client: Client, task: DemoTask, board: Board) -> TaskResult:
     """Show a task's events as they happen; then its result."""
     handle = client.task(task.task_id)
-    board.add(task)
+    board.add(task.task_id, task.type, task.description)
     async for event in handle.events():
-        board.show(task, event)
+        board.show(task.task_id, event)
     return await handle.result()
 
 

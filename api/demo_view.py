@@ -1,111 +1,13 @@
-"""How the demonstration looks: a line a task with bars on a terminal, plain lines elsewhere."""
+"""What came of the demonstration, in a table; while it runs, the SDK's boards show it."""
 
 from __future__ import annotations
 
-import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
-from stepline.contract import DemoTask, Event, EventKind, Status, TaskResult
-
-MARKS = {
-    EventKind.SUCCEEDED: "[green]done[/]",
-    EventKind.FAILED: "[red]failed[/]",
-    EventKind.CANCELLED: "[yellow]cancelled[/]",
-}
-
-
-class LiveBoard:
-    """Bars that move: each task's share of steps done, and the step it is in."""
-
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[step]}"),
-            console=console,
-        )
-        self._rows: dict[str, TaskID] = {}
-        self._steps: dict[str, float] = {}
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
-
-    def add(self, task: DemoTask) -> None:
-        name = f"[bold]{task.type:<11}[/] {task.description}"
-        self._rows[task.task_id] = self._progress.add_task(name, total=100.0, step="waiting")
-
-    def show(self, task: DemoTask, event: Event) -> None:
-        row = self._rows[task.task_id]
-        match event.kind:
-            case EventKind.STEP_STARTED:
-                self._steps[task.task_id] = event.total or 1.0
-                self._progress.update(row, step=event.handler or "")
-            case EventKind.STEP_PROGRESS:
-                self._advance(task, event.index or 0, event.percent or 0.0)
-                self._progress.update(row, step=f"{event.handler}  {event.message or ''}")
-            case EventKind.STEP_COMPLETED:
-                self._advance(task, event.index or 0, 100.0)
-            case kind if kind.terminal:
-                self._progress.update(row, completed=100.0, step=MARKS[kind])
-            case _:
-                pass
-
-    def _advance(self, task: DemoTask, index: int, percent: float) -> None:
-        steps = self._steps.get(task.task_id, 1.0)
-        done = (index + percent / 100.0) / steps * 100.0
-        self._progress.update(self._rows[task.task_id], completed=done)
-
-
-class PlainBoard:
-    """One line an event, for logs and pipes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._began = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
-
-    def add(self, task: DemoTask) -> None:
-        self._line(task, "submitted", task.description)
-
-    def show(self, task: DemoTask, event: Event) -> None:
-        details = [event.handler or ""]
-        if event.kind is EventKind.STEP_PROGRESS:
-            details.append(f"{event.percent:.0f}%" if event.percent is not None else "")
-        if event.message:
-            details.append(event.message)
-        self._line(task, event.kind.value, " ".join(part for part in details if part))
-
-    def _line(self, task: DemoTask, kind: str, details: str) -> None:
-        seconds = time.monotonic() - self._began
-        line = f"{seconds:6.2f}s  {task.type:<11} {task.task_id[-6:]}  {kind:<15} {details}"
-        self._console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+from stepline.contract import DemoTask, Status, TaskResult
 
 
 def summarise(console: Console, tasks: list[DemoTask], results: list[TaskResult]) -> None:

@@ -10,10 +10,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RUN = """
 import sys, pytest
-from infra.services import base
-base.SBIN = ()
+
+class NothingInstalled:
+    # once pytest has loaded its plugins: one of them is the SDK's, and wants to be loaded first
+    def pytest_configure(self):
+        from infra.services import base
+        base.SBIN = ()
+
 test = "tests/integration/test_services.py::test_frozen_it_does_not_answer_until_it_goes_on"
-sys.exit(pytest.main([test, "-p", "no:cacheprovider"]))
+sys.exit(pytest.main([test, "-p", "no:cacheprovider"], plugins=[NothingInstalled()]))
 """
 
 

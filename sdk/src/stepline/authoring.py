@@ -38,6 +38,10 @@ class RetryPolicy:
 
     `attempts` counts the first try too. The wait before try n + 1 is drawn evenly from
     0 … min(cap, base · 2^(n-1)) seconds (full jitter), so that many failures do not return at once.
+
+    Examples:
+        >>> RetryPolicy(attempts=10, base=0.5, cap=60)
+        RetryPolicy(attempts=10, base=0.5, cap=60)
     """
 
     attempts: int = 4
@@ -131,7 +135,14 @@ class Users(Protocol):
 
 class Context(Protocol):
     """What a running step knows and can do. Coroutine methods are for `async def` handlers;
-    a plain `def` handler gets the same methods as plain, blocking ones."""
+    a plain `def` handler gets the same methods as plain, blocking ones.
+
+    Examples:
+        >>> @handler
+        ... async def count(ctx: Context) -> int:
+        ...     await ctx.progress(1, 2, "half of it")
+        ...     return ctx.attempt
+    """
 
     task_id: str
     task_type: str
@@ -145,6 +156,9 @@ class Context(Protocol):
     """Steps in the chain."""
     worker: str
     created_at: datetime
+    payload: Any
+    """The task's payload, as the model of its type: for conditions (`skip`), and for steps that
+    take no second parameter."""
     outputs: Mapping[str, JSON]
     """What the earlier steps returned, by handler name, in order (of a name that comes twice,
     the later)."""
@@ -169,7 +183,8 @@ class Context(Protocol):
         ...
 
     async def emit(self, data: JSON) -> None:
-        """Stream a piece of output to whoever watches (`step.output`), in order, replayable."""
+        """Stream a piece of output to whoever watches (`step.output`), in order, replayable; at
+        most 8 MB in all: more ends the task with the code `output_too_large`."""
         ...
 
     async def log(self, message: str, **fields: JSON) -> None:
@@ -179,7 +194,15 @@ class Context(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """One declared step."""
+    """One declared step.
+
+    Examples:
+        >>> @handler(timeout=30)
+        ... async def greet(ctx: Context) -> str:
+        ...     return "Hello"
+        >>> greet.name, greet.timeout, greet.is_async
+        ('greet', 30, True)
+    """
 
     name: str
     run: Callable[..., Any]
@@ -223,6 +246,13 @@ def handler(
 
     `timeout` in seconds and `retry` stand in for the task type's; a step whose `skip` says true is
     left out, and has no output.
+
+    Examples:
+        >>> @handler(timeout=30, retry=RetryPolicy(attempts=2), skip=lambda ctx: ctx.attempt > 1)
+        ... def report(ctx: Context) -> dict[str, int]:
+        ...     return {"steps before": len(ctx.outputs)}
+        >>> report.name
+        'report'
     """
 
     def declare(function: Callable[..., Any]) -> Handler:
@@ -285,7 +315,12 @@ def last_output(finished: Finished) -> JSON:
 
 @dataclass(frozen=True, slots=True)
 class TaskType:
-    """A kind of work: its payload, its chain and its policies."""
+    """A kind of work: its payload, its chain and its policies.
+
+    Examples:
+        >>> TaskType("greet", payload=BaseModel, plan=lambda payload: ["hello"]).queue
+        'quick_tasks'
+    """
 
     name: str
     payload: type[BaseModel]
@@ -305,6 +340,8 @@ class TaskType:
     timezone: str = "UTC"
     """The zone of `schedule`, as IANA names it."""
     schedule_payload: Mapping[str, JSON] = field(default_factory=dict)
+    short: bool = False
+    """Some milliseconds of work: tasks that are submitted together may travel in one message."""
 
 
 def task_type(
@@ -321,12 +358,26 @@ def task_type(
     schedule: str | None = None,
     timezone: str = "UTC",
     schedule_payload: Mapping[str, JSON] | None = None,
+    short: bool = False,
 ) -> TaskType:
     """Declare a task type. Its chain: `handlers` in order, unless `plan` picks names by payload.
 
     A handler that another type brings is given by its name. A `queue` that is named nowhere else
     is made. `schedule` (five cron fields, in `timezone`) has cron submit a task with
     `schedule_payload` at each of its times, once however many cron processes there are.
+
+    Say `short=True` of a type whose tasks take under some 5 ms: those that are submitted at the
+    same time then travel, start and are recorded together, which is many times cheaper.
+
+    Examples:
+        >>> class Greeting(BaseModel):
+        ...     name: str
+        >>> @handler
+        ... async def greet(ctx: Context, payload: Greeting) -> str:
+        ...     return f"Hello {payload.name}"
+        >>> GREET = task_type("greet", payload=Greeting, handlers=[greet], schedule="0 9 * * *")
+        >>> GREET.name, GREET.schedule
+        ('greet', '0 9 * * *')
     """
     if not TYPE_NAME.fullmatch(name):
         raise ValueError(f"task type {name!r}: a lower-case letter, then letters, digits and _")
@@ -345,4 +396,5 @@ def task_type(
         schedule=schedule,
         timezone=timezone,
         schedule_payload=dict(schedule_payload or {}),
+        short=short,
     )
