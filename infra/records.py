@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ from stepline.contract import EventKind, Status
 
 from infra.broker.base import Message
 from infra.broker.topology import HISTORY_QUEUE
-from infra.codec import Encoded, dumps, loads, moment
+from infra.codec import dumps, loads, moment
 from infra.envelope import Envelope, TaskMessage
 from infra.history.base import AttemptRecord, TaskRecord
 from infra.state.models import StoredEvent, TaskState, format_event_id
@@ -111,18 +112,38 @@ def record_from_state(
     )
 
 
+def encode_record(record: TaskRecord) -> bytes:
+    """The record as it travels. A large payload is left to the record of the acceptance."""
+    body = dumps(record)
+    if len(body) > PAYLOAD_LIMIT and len(dumps(record.payload)) > PAYLOAD_LIMIT:
+        return dumps(replace(record, payload=None))
+    return body
+
+
+def records_message(encoded: Sequence[bytes]) -> Message:
+    """One message for several records."""
+    return Message(KIND, b"[" + b",".join(encoded) + b"]")
+
+
 def history_message(record: TaskRecord) -> tuple[str, Message]:
     """The queue and the message that bring a record to history."""
-    payload = dumps(record.payload)
-    carried: Any = Encoded(payload) if len(payload) <= PAYLOAD_LIMIT else None
-    body = dumps(replace(record, payload=carried))
-    return HISTORY_QUEUE, Message(KIND, body, correlation_id=record.id)
+    message = records_message([encode_record(record)])
+    return HISTORY_QUEUE, replace(message, correlation_id=record.id)
 
 
-def read_record(message: Message) -> TaskRecord:
-    """Decode. Raises `BadRecord`."""
+def record_bodies(message: Message) -> list[Any]:
+    """The records of a message, not read yet. Raises `BadRecord`."""
     try:
-        body: dict[str, Any] = loads(message.body)
+        bodies = loads(message.body)
+    except ValueError as error:
+        raise BadRecord(f"{type(error).__name__}: {error}") from error
+    # one by itself: of a worker from before records travelled together
+    return bodies if isinstance(bodies, list) else [bodies]
+
+
+def read_record(body: Any) -> TaskRecord:
+    """Raises `BadRecord`."""
+    try:
         body["status"] = Status(body["status"])
         attempts = body.pop("attempts")
         return TaskRecord(

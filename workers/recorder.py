@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import structlog
 from stepline.contract import Status
 
-from infra.broker.base import BrokerError, Delivery, Message, StaleDelivery, Subscription
+from infra.broker.base import BrokerError, Delivery, Message, Subscription
 from infra.broker.topology import DEAD_LETTERS_QUEUE, HISTORY_QUEUE
 from infra.codec import dumps, now
 from infra.envelope import KIND as ENVELOPE
@@ -26,18 +27,30 @@ from infra.history.base import (
     HistoryUnavailable,
     TaskRecord,
 )
-from infra.records import BadRecord, accepted_records, read_record
+from infra.records import BadRecord, accepted_records, read_record, record_bodies
 from infra.state.redis import StateUnavailable
 from workers.deadletter import KIND as DEAD
 from workers.deadletter import bury, read_letter, undecodable
 from workers.engine import Engine, insist
+from workers.patience import ack
 from workers.rescue import KIND as BARRIER
 from workers.rescue import barrier_of
 
 PREFETCH = 1_000
-BATCH = 250
+BATCH = 1_000
+BATCH_BYTES = 1_000_000
+"""Messages of a batch, and their bytes: some thousand tasks. The larger it is, the more of them are
+in it with both their acceptance and their end, and are written once."""
+
 LINGER = 0.05
 """Seconds that a batch waits for company, so that a quick task is written once, ended."""
+
+PACE = 0.2
+"""Seconds from one batch to the next, unless a full one waits. A batch of ten costs the database
+and this process nearly as much as one of a hundred, and tasks that run meanwhile wait for it."""
+
+READ_AT_ONCE = 16
+"""Records that are read without letting others have the event loop."""
 
 AWAY_PAUSE = 1.0
 
@@ -70,6 +83,9 @@ class Recorder:
         self._state_ttl = state_ttl
         self._linger = 0.0 if engine.broker.confirms_history else LINGER
         self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._messages = self._bytes = 0
+        self._full = asyncio.Event()
+        self._next_at = 0.0
         self._subscriptions: list[Subscription] = []
         self._loop: asyncio.Task[None] | None = None
         self._unexpired: list[str] = []
@@ -94,9 +110,22 @@ class Recorder:
 
     async def _consume(self) -> None:
         self._subscriptions = [
-            await self._engine.broker.consume(queue, self._waiting.put_nowait, prefetch=PREFETCH)
+            await self._engine.broker.consume(queue, self._receive, prefetch=PREFETCH)
             for queue in (HISTORY_QUEUE, DEAD_LETTERS_QUEUE)
         ]
+
+    def _receive(self, delivery: Delivery) -> None:
+        self._waiting.put_nowait(delivery)
+        self._count(1, delivery)
+
+    def _count(self, sign: int, *deliveries: Delivery) -> None:
+        """These wait for their batch, or do so no longer."""
+        self._messages += sign * len(deliveries)
+        self._bytes += sign * sum(len(delivery.message.body) for delivery in deliveries)
+        if self._messages >= BATCH or self._bytes >= BATCH_BYTES:
+            self._full.set()
+        else:
+            self._full.clear()
 
     async def _run(self) -> None:
         while True:
@@ -119,17 +148,28 @@ class Recorder:
     async def _batch(self) -> list[Delivery]:
         batch = [await self._waiting.get()]
         if self._linger:
-            await asyncio.sleep(self._linger)
-        while len(batch) < BATCH and not self._waiting.empty():
+            await self._company()
+        size = len(batch[0].message.body)
+        while len(batch) < BATCH and size < BATCH_BYTES and not self._waiting.empty():
             batch.append(self._waiting.get_nowait())
+            size += len(batch[-1].message.body)
+        self._count(-1, *batch)
         return batch
+
+    async def _company(self) -> None:
+        """Wait until there is enough to write, or it is time."""
+        clock = asyncio.get_running_loop().time
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(max(clock() + self._linger, self._next_at)):
+                await self._full.wait()
+        self._next_at = clock() + PACE
 
     async def _wait_for_history(self, deliveries: Sequence[Delivery]) -> None:
         """Give everything back, and begin again on fresh channels when the database answers."""
         for subscription in self._subscriptions:
             await subscription.close()
         while not self._waiting.empty():
-            self._waiting.get_nowait()
+            self._count(-1, self._waiting.get_nowait())
             self._waiting.task_done()
         while True:
             await asyncio.sleep(AWAY_PAUSE)
@@ -142,7 +182,7 @@ class Recorder:
             return
 
     async def _work(self, deliveries: Sequence[Delivery]) -> None:
-        entries = [entry for entry in [await self._read(item) for item in deliveries] if entry]
+        entries = await self._read_all(deliveries)
         records = [record for entry in entries for record in entry.records]
         letters = [letter for entry in entries for letter in entry.letters]
         if records:
@@ -154,10 +194,9 @@ class Recorder:
         for entry in entries:
             if entry.barrier is not None:
                 await self._engine.barriers.passed(entry.barrier, HISTORY_QUEUE)
-            with contextlib.suppress(StaleDelivery):  # it comes again: the upsert bears that
-                await entry.delivery.ack()
-        for record in records:
-            await self._announce(record)
+        # together: a stale one comes again, and the upsert bears that
+        await asyncio.gather(*(ack(entry.delivery) for entry in entries))
+        await self._announce(records)
 
     def _measure(self, records: Sequence[TaskRecord], letters: Sequence[DeadLetterRecord]) -> None:
         metrics = self._engine.metrics
@@ -168,7 +207,19 @@ class Recorder:
         for letter in letters:
             metrics.dead_letters.labels(letter.reason).inc()
 
-    async def _read(self, delivery: Delivery) -> Entry | None:
+    async def _read_all(self, deliveries: Sequence[Delivery]) -> list[Entry]:
+        entries: list[Entry] = []
+        at_once = 0
+        for delivery in deliveries:
+            entry = await self._read(delivery)
+            entries.append(entry)
+            at_once += len(entry.records)
+            if at_once >= READ_AT_ONCE:  # running tasks wait for it meanwhile
+                at_once = 0
+                await asyncio.sleep(0)
+        return entries
+
+    async def _read(self, delivery: Delivery) -> Entry:
         message = delivery.message
         try:
             if message.kind == DEAD:
@@ -179,12 +230,25 @@ class Recorder:
                 return Entry(delivery, barrier=barrier_of(message))
             if message.kind == ENVELOPE:
                 return Entry(delivery, records=accepted_records(read_envelope(message)))
-            return Entry(delivery, records=[read_record(message)])
+            return self._read_records(delivery)
         except (BadEnvelope, UnknownVersion, BadRecord, KeyError, ValueError) as error:
             text = f"{type(error).__name__}: {error}"
             log.warning("history_message_undecodable", queue=delivery.queue, error=text)
             letter = undecodable(delivery.queue, message, "undecodable", text)
             return Entry(delivery, letters=[letter])
+
+    def _read_records(self, delivery: Delivery) -> Entry:
+        """A record that cannot be read is buried alone, and not with its company."""
+        entry = Entry(delivery)
+        for body in record_bodies(delivery.message):
+            try:
+                entry.records.append(read_record(body))
+            except BadRecord as error:
+                log.warning("record_undecodable", error=str(error))
+                alone = replace(delivery.message, body=dumps(body))
+                letter = undecodable(delivery.queue, alone, "undecodable", str(error))
+                entry.letters.append(letter)
+        return entry
 
     async def _dropped_by_broker(self, delivery: Delivery) -> Entry:
         """A message that was given out too often (its workers died). What has not ended gets
@@ -230,25 +294,28 @@ class Recorder:
             return
         self._unexpired = []
 
-    async def _announce(self, record: TaskRecord) -> None:
+    async def _announce(self, records: Sequence[TaskRecord]) -> None:
         """Tell outside services; whether they listen, or their queue is full, is no matter here."""
-        event = TERMINAL_EVENTS.get(record.status)
-        if event is None:
-            return
-        body = dumps(
-            {
-                "task_id": record.id,
-                "type": record.type,
-                "status": record.status,
-                "finished_at": record.finished_at,
-                "error": record.error,
-            }
-        )
-        message = Message("event", body, correlation_id=record.id)
-        try:
-            await self._engine.broker.announce(f"{record.type}.{event}", message)
-        except BrokerError as error:
-            log.warning("announcement_failed", task_id=record.id, error=str(error))
+        news: dict[str, list[Message]] = defaultdict(list)
+        for record in records:
+            if (event := TERMINAL_EVENTS.get(record.status)) is not None:
+                news[f"{record.type}.{event}"].append(_announcement(record))
+        for key, messages in news.items():
+            try:
+                await self._engine.broker.announce(key, *messages)
+            except BrokerError as error:
+                log.warning("announcement_failed", key=key, tasks=len(messages), error=str(error))
+
+
+def _announcement(record: TaskRecord) -> Message:
+    body = {
+        "task_id": record.id,
+        "type": record.type,
+        "status": record.status,
+        "finished_at": record.finished_at,
+        "error": record.error,
+    }
+    return Message("event", dumps(body), correlation_id=record.id)
 
 
 async def _drop_letter(letter: DeadLetterRecord, error: HistoryRejected) -> None:

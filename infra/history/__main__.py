@@ -7,7 +7,6 @@ import sys
 
 from stepline.errors import SteplineError
 
-from infra.history.base import HistoryUnavailable
 from infra.history.engine import make_engine
 from infra.history.schema import current_revision, latest_revision, migrate_engine
 from infra.settings import load_settings, redact
@@ -30,7 +29,7 @@ def main() -> int:
     try:
         settings = load_settings()
         print(asyncio.run(migrate(settings.resolved_database_url)))  # noqa: T201
-    except (SteplineError, HistoryUnavailable) as error:
+    except SteplineError as error:
         print(f"stepline migrate: {error}", file=sys.stderr)  # noqa: T201
         return 2
     return 0

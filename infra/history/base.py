@@ -14,6 +14,9 @@ from typing import Any, Protocol
 
 from stepline.authoring import UserRecord
 from stepline.contract import Status
+from stepline.errors import SteplineError
+
+from infra.history.operations import Operations
 
 VERSION_STEP = 1_000_000
 TERMINAL_VERSION = 1 << 60
@@ -31,7 +34,7 @@ class AttemptRecord:
 
     attempt: int
     worker: str
-    events: list[dict[str, Any]]
+    events: Sequence[Any]
     outputs: list[dict[str, Any]]
     """Of each step that this attempt completed: `index`, `handler`, `output`."""
     started_at: datetime | None = None
@@ -130,7 +133,8 @@ class BulkRecord:
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
     """What `list_tasks` shall show; None means any. `since` is inclusive, `until` exclusive, both
-    of `created_at`. `text` matches the beginning of the name or of the id."""
+    of `created_at`. `text` matches the beginning of the name or of the id, `worker` whoever ran it
+    last, `fingerprint` the group of failures that it belongs to."""
 
     status: Status | None = None
     type: str | None = None
@@ -138,6 +142,8 @@ class TaskFilter:
     since: datetime | None = None
     until: datetime | None = None
     text: str | None = None
+    worker: str | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +157,16 @@ class TaskList:
     total_capped: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many tasks have not ended, by status: of the `TOTAL_CAP` oldest, if there are more."""
+
+    by_status: dict[Status, int]
+    capped: bool
+
+
 TOTAL_CAP = 10_000
+AHEAD_CAP = 1_000
 
 
 class UserConflict(Exception):
@@ -162,15 +177,17 @@ class UserConflict(Exception):
         self.field = field
 
 
-class HistoryUnavailable(Exception):
+class HistoryUnavailable(SteplineError):
     """The database cannot be reached, or gave up on a transaction for now."""
+
+    code = "database_unavailable"
 
 
 class HistoryRejected(Exception):
     """The database refuses a row of the batch for what it holds: repeating will not help."""
 
 
-class History(Protocol):
+class History(Operations, Protocol):
     """The history's port: SQLite and MySQL/MariaDB behave the same through it."""
 
     async def check(self) -> None:
@@ -215,6 +232,15 @@ class History(Protocol):
     async def oldest_waiting(self, queue: str) -> datetime | None:
         """When the oldest task of a queue was accepted that waits for a worker now (or was due,
         if it was deferred); None if none waits."""
+        ...
+
+    async def backlog(self, queue: str | None = None) -> Backlog:
+        """The tasks that have not ended, of one queue or of all, by status."""
+        ...
+
+    async def count_ahead(self, queue: str, task_id: str) -> int:
+        """How many tasks of the queue were accepted before this one and wait for a worker; counted
+        up to `AHEAD_CAP`."""
         ...
 
     async def due(self, by: datetime, *, limit: int = 500) -> list[TaskRecord]:

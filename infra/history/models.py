@@ -32,6 +32,12 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 TASK_ID = String(36).with_variant(mysql.CHAR(36, charset="ascii", collation="ascii_bin"), "mysql")
 WORD = String(100).with_variant(mysql.VARCHAR(100, charset="ascii", collation="ascii_bin"), "mysql")
+OUTCOME = String(20).with_variant(
+    mysql.VARCHAR(20, charset="ascii", collation="ascii_bin"), "mysql"
+)
+FINGERPRINT = String(16).with_variant(
+    mysql.CHAR(16, charset="ascii", collation="ascii_bin"), "mysql"
+)
 JSON_TEXT = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
 """JSON as text: encoded and decoded by this service, never read by the database."""
 BYTES = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql")
@@ -41,6 +47,8 @@ NAME = String(200).with_variant(
 PERSON = String(254, collation="NOCASE").with_variant(
     mysql.VARCHAR(254, charset="utf8mb4", collation="utf8mb4_general_ci"), "mysql"
 )
+DIGEST = String(64).with_variant(mysql.CHAR(64, charset="ascii", collation="ascii_bin"), "mysql")
+"""SHA-256, in hex digits."""
 ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
 
 MYSQL: dict[str, Any] = {
@@ -63,6 +71,7 @@ class TaskRow(SQLModel, table=True):
         Index("ix_tasks_waiting", "unfinished", "queue", "id"),
         Index("ix_tasks_due", "due_at", "id"),
         Index("ix_tasks_retry_of", "retry_of"),
+        Index("ix_tasks_worker", "worker", "id"),
         Index("ix_tasks_idempotency_key", "idempotency_key"),
         MYSQL,
     )
@@ -161,17 +170,66 @@ class BulkActionRow(SQLModel, table=True):
     error: str | None = Field(sa_column=Column(JSON_TEXT, nullable=True))
 
 
+class ActivityRow(SQLModel, table=True):
+    """How many tasks had an outcome within a span of time; added to, never recounted. `at` is the
+    span's beginning in epoch seconds, `bucket` of how long they took."""
+
+    __tablename__ = "activity"
+    __table_args__ = (MYSQL,)
+
+    span: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    at: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    type: str = Field(sa_column=Column(WORD, primary_key=True))
+    queue: str = Field(sa_column=Column(WORD, primary_key=True))
+    outcome: str = Field(sa_column=Column(OUTCOME, primary_key=True))
+    bucket: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    count: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class FailureRow(SQLModel, table=True):
+    """A group of failures with one cause."""
+
+    __tablename__ = "failures"
+    __table_args__ = (Index("ix_failures_last_seen", "last_seen"), MYSQL)
+
+    fingerprint: str = Field(sa_column=Column(FINGERPRINT, primary_key=True))
+    type: str = Field(sa_column=Column(WORD, nullable=False))
+    handler: str | None = Field(sa_column=Column(NAME, nullable=True))
+    code: str = Field(sa_column=Column(WORD, nullable=False))
+    message: str = Field(sa_column=Column(JSON_TEXT, nullable=False))
+    count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    first_seen: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
+    last_seen: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
+    sample_task_id: str = Field(sa_column=Column(TASK_ID, nullable=False))
+    resolved_by: str | None = Field(sa_column=Column(NAME, nullable=True))
+    resolved_at: datetime | None = Field(sa_column=Column(UTCDateTime, nullable=True))
+
+
+class FailedTaskRow(SQLModel, table=True):
+    """Which group a failed task belongs to; apart from `tasks`, so that those that end well pay
+    nothing for it."""
+
+    __tablename__ = "failed_tasks"
+    __table_args__ = (Index("ix_failed_tasks_fingerprint", "fingerprint", "task_id"), MYSQL)
+
+    task_id: str = Field(sa_column=Column(TASK_ID, primary_key=True))
+    fingerprint: str = Field(sa_column=Column(FINGERPRINT, nullable=False))
+
+
 class UserRow(SQLModel, table=True):
-    """A user; both names are unique whatever their case."""
+    """A user; both names are unique whatever their case and spelling in Unicode. Databases differ
+    in what they take for the same letter, so the keys say it: see `infra.history.users.key_of`."""
 
     __tablename__ = "users"
     __table_args__ = (
-        Index("uq_users_username", "username", unique=True),
-        Index("uq_users_email", "email", unique=True),
+        Index("uq_users_username_key", "username_key", unique=True),
+        Index("uq_users_email_key", "email_key", unique=True),
         MYSQL | {"sqlite_autoincrement": True},
     )
 
     id: int | None = Field(default=None, sa_column=Column(ROW_ID, primary_key=True))
     username: str = Field(sa_column=Column(PERSON, nullable=False))
     email: str = Field(sa_column=Column(PERSON, nullable=False))
+    username_key: str = Field(sa_column=Column(DIGEST, nullable=False))
+    email_key: str = Field(sa_column=Column(DIGEST, nullable=False))
     created_at: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))

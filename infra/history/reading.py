@@ -6,13 +6,22 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncEngine
 from stepline.contract import Status
 
 from infra.codec import loads
-from infra.history.base import TOTAL_CAP, AttemptRecord, TaskFilter, TaskList, TaskRecord
+from infra.history.base import (
+    AHEAD_CAP,
+    TOTAL_CAP,
+    AttemptRecord,
+    Backlog,
+    TaskFilter,
+    TaskList,
+    TaskRecord,
+)
 from infra.history.engine import connected, plain
+from infra.history.failures import FAILED
 from infra.history.upsert import ATTEMPTS, TASKS
 
 LAST_CHARACTER = "\U0010ffff"
@@ -67,23 +76,52 @@ def page_statement(
 ) -> Select[Any]:
     """The rows of a page, and one more: whether there is a next one.
 
-    Rows found by text have to be sorted. Where `many` match, walking down the ids meets a page of
-    them soon, while to sort them all takes seconds at a million.
+    What is found by text has to be sorted: the ids alone, out of their indexes, and then the rows
+    of one page. Where `many` match, walking down the ids meets a page of them soon, while to sort
+    them all takes seconds at a million.
     """
     columns = [column for column in TASKS.c if column.name not in LARGE]
-    page = select(*columns).where(*_conditions(where, sorted_by_id=many))
+    if where.text and not many:
+        found = _matching(where, limit + 1, newest_before=after or LAST_CHARACTER).subquery()
+        rows = select(*columns).join(found, TASKS.c.id == found.c.id)
+        return rows.order_by(TASKS.c.id.desc()).limit(limit + 1)
+    source, task_id = _source(where)
+    page = select(*columns).select_from(source).where(*_conditions(where), *_walked(where.text))
     if after is not None:
-        page = page.where(TASKS.c.id < plain(after))
-    return page.order_by(TASKS.c.id.desc()).limit(limit + 1)
+        page = page.where(task_id < plain(after))
+    return page.order_by(task_id.desc()).limit(limit + 1)
+
+
+def _matching(where: TaskFilter, most: int, *, newest_before: str | None = None) -> Any:
+    """At most `most` of the ids that fit: any, or the newest before that id. By text: of those
+    whose name begins so, and of those that do so themselves, as many each; an OR of both would
+    use neither index."""
+    source, task_id = _source(where)
+    ids = select(task_id.label("id")).select_from(source).where(*_conditions(where))
+    if newest_before is not None:
+        ids = ids.where(task_id < plain(newest_before)).order_by(task_id.desc())
+    if not where.text:
+        return ids.limit(most)
+    begins = (_name_begins(TASKS.c.name, where.text), _id_begins(where.text))
+    # each limited within a subquery: SQLite takes no LIMIT in a part of a UNION
+    parts = [ids.where(found).limit(most).subquery() for found in begins]
+    return union(*(select(part.c.id) for part in parts))
+
+
+def _source(where: TaskFilter) -> tuple[Any, ColumnElement[str]]:
+    """Where to read, and the id to go by: of one group of failures, what is known of that."""
+    if where.fingerprint is None:
+        return TASKS, TASKS.c.id
+    return FAILED.join(TASKS, TASKS.c.id == FAILED.c.task_id), FAILED.c.task_id
 
 
 async def list_tasks(
     engine: AsyncEngine, where: TaskFilter, after: str | None, limit: int
 ) -> TaskList:
-    matching = select(TASKS.c.id).where(*_conditions(where)).limit(TOTAL_CAP + 1).subquery()
+    matching = _matching(where, TOTAL_CAP + 1).subquery()
     async with connected(engine) as connection:
         counted = await connection.execute(select(func.count()).select_from(matching))
-        total = counted.scalar_one()
+        total = min(counted.scalar_one(), TOTAL_CAP + 1)
         page = page_statement(where, after, limit, many=total > TOTAL_CAP)
         rows: Sequence[Any] = (await connection.execute(page)).mappings().all()
     tasks = [task_record(row) for row in rows[:limit]]
@@ -96,7 +134,9 @@ async def list_tasks(
 
 
 async def count(engine: AsyncEngine, where: TaskFilter) -> int:
-    statement = select(func.count()).select_from(TASKS).where(*_conditions(where))
+    source, _ = _source(where)
+    statement = select(func.count()).select_from(source)
+    statement = statement.where(*_conditions(where), *_walked(where.text))
     async with connected(engine) as connection:
         return int((await connection.execute(statement)).scalar_one())
 
@@ -132,11 +172,58 @@ async def oldest_waiting(engine: AsyncEngine, queue: str) -> datetime | None:
     return min(waiting, default=None)
 
 
-def _conditions(where: TaskFilter, *, sorted_by_id: bool = False) -> list[ColumnElement[bool]]:
+async def backlog(engine: AsyncEngine, queue: str | None) -> Backlog:
+    """A part of the index of what waits, never longer than `TOTAL_CAP`."""
+    front = select(TASKS.c.status).where(TASKS.c.unfinished == 1)
+    if queue is not None:
+        front = front.where(TASKS.c.queue == plain(queue))
+    rows = front.order_by(TASKS.c.queue, TASKS.c.id).limit(TOTAL_CAP).subquery()
+    statement = select(rows.c.status, func.count()).group_by(rows.c.status)
+    async with connected(engine) as connection:
+        counted = (await connection.execute(statement)).all()
+    by_status = {Status(status): int(number) for status, number in counted}
+    return Backlog(by_status, capped=sum(by_status.values()) >= TOTAL_CAP)
+
+
+async def count_ahead(engine: AsyncEngine, queue: str, task_id: str) -> int:
+    """Of the queue's index, what is before this task; what runs or is deferred is not ahead."""
+    before = (
+        select(TASKS.c.status, TASKS.c.due_at)
+        .where(TASKS.c.unfinished == 1, TASKS.c.queue == plain(queue), TASKS.c.id < plain(task_id))
+        .order_by(TASKS.c.id)
+        .limit(AHEAD_CAP)
+        .subquery()
+    )
+    statement = (
+        select(func.count())
+        .select_from(before)
+        .where(before.c.status == Status.PENDING.value, before.c.due_at.is_(None))
+    )
+    async with connected(engine) as connection:
+        return int((await connection.execute(statement)).scalar_one())
+
+
+async def retries_of(engine: AsyncEngine, task_id: str, limit: int) -> list[str]:
+    statement = (
+        select(TASKS.c.id)
+        .where(TASKS.c.retry_of == plain(task_id))
+        .order_by(TASKS.c.id)
+        .limit(limit)
+    )
+    async with connected(engine) as connection:
+        return list((await connection.execute(statement)).scalars())
+
+
+def _conditions(where: TaskFilter) -> list[ColumnElement[bool]]:
+    """All of the filter but its text."""
     found: list[ColumnElement[bool]] = []
     for column, value in (("status", where.status), ("type", where.type), ("queue", where.queue)):
         if value is not None:
             found.append(TASKS.c[column] == plain(str(value)))
+    if where.worker is not None:
+        found.append(TASKS.c.worker == where.worker)
+    if where.fingerprint is not None:
+        found.append(FAILED.c.fingerprint == plain(where.fingerprint))
     if where.since is not None:
         found += [
             TASKS.c.created_at >= where.since,
@@ -147,11 +234,15 @@ def _conditions(where: TaskFilter, *, sorted_by_id: bool = False) -> list[Column
             TASKS.c.created_at < where.until,
             TASKS.c.id < id_at(where.until + CLOCK_SLACK),
         ]
-    if where.text:
-        # An expression in the place of the column keeps the optimiser off the index of names.
-        name = func.coalesce(TASKS.c.name, "") if sorted_by_id else TASKS.c.name
-        found.append(or_(_name_begins(name, where.text), _id_begins(where.text)))
     return found
+
+
+def _walked(text: str | None) -> list[ColumnElement[bool]]:
+    """The filter's text for whoever walks down the ids: an expression in the place of the column
+    keeps the optimiser off the index of names."""
+    if not text:
+        return []
+    return [or_(_name_begins(func.coalesce(TASKS.c.name, ""), text), _id_begins(text))]
 
 
 def _name_begins(name: ColumnElement[Any], text: str) -> ColumnElement[bool]:

@@ -9,9 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from stepline.authoring import UserRecord
 
 from infra.history import (
+    activity,
     bulk_actions,
     dead_letters,
     deferred,
+    failures,
     reading,
     retention,
     users,
@@ -19,6 +21,7 @@ from infra.history import (
 )
 from infra.history.base import (
     AttemptRecord,
+    Backlog,
     BulkRecord,
     DeadLetterFilter,
     DeadLetterRecord,
@@ -28,6 +31,7 @@ from infra.history.base import (
     TaskRecord,
 )
 from infra.history.engine import make_engine
+from infra.history.operations import Activity, FailureFilter, FailureGroup
 from infra.history.schema import current_revision, latest_revision, migrate_engine
 
 
@@ -76,6 +80,43 @@ class SQLHistory:
 
     async def oldest_waiting(self, queue: str) -> datetime | None:
         return await reading.oldest_waiting(self._engine, queue)
+
+    async def backlog(self, queue: str | None = None) -> Backlog:
+        return await reading.backlog(self._engine, queue)
+
+    async def count_ahead(self, queue: str, task_id: str) -> int:
+        return await reading.count_ahead(self._engine, queue, task_id)
+
+    async def retries_of(self, task_id: str, *, limit: int = 100) -> list[str]:
+        return await reading.retries_of(self._engine, task_id, limit)
+
+    async def activity(
+        self, since: int, *, span: int, step: int, task_type: str | None = None
+    ) -> list[Activity]:
+        return await activity.read(self._engine, since, span=span, step=step, task_type=task_type)
+
+    async def prune_activity(self, now: datetime) -> None:
+        await activity.prune(self._engine, now)
+
+    async def failure_groups(
+        self,
+        where: FailureFilter = FailureFilter(),  # noqa: B008 (it is frozen)
+        *,
+        limit: int = 100,
+    ) -> list[FailureGroup]:
+        return await failures.page(self._engine, where, limit)
+
+    async def failure_group(self, fingerprint: str) -> FailureGroup | None:
+        return await failures.get(self._engine, fingerprint)
+
+    async def resolve_failures(self, fingerprint: str, *, by: str, at: datetime) -> bool:
+        return await failures.resolve(self._engine, fingerprint, by, at)
+
+    async def reopen_failures(self, fingerprint: str) -> bool:
+        return await failures.resolve(self._engine, fingerprint, None, None)
+
+    async def prune_failures(self, before: datetime) -> None:
+        await failures.prune(self._engine, before)
 
     async def due(self, by: datetime, *, limit: int = 500) -> list[TaskRecord]:
         return await deferred.due(self._engine, by, limit)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from infra.history.dead_letters import LETTERS
 from infra.history.engine import in_transaction
+from infra.history.failures import forget_tasks
 from infra.history.reading import id_at
 from infra.history.upsert import ATTEMPTS, TASKS
 
@@ -29,6 +30,7 @@ async def prune_tasks(engine: AsyncEngine, before: datetime, limit: int) -> list
     async def work(connection: AsyncConnection) -> list[str]:
         task_ids = [row[0] for row in await connection.execute(old)]
         if task_ids:
+            await forget_tasks(connection, task_ids)
             await connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.task_id.in_(task_ids)))
             await connection.execute(delete(TASKS).where(TASKS.c.id.in_(task_ids)))
         return task_ids

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +18,20 @@ from infra.history.models import UserRow
 
 USERS = UserRow.__table__  # type: ignore[attr-defined]
 CHUNK = 500
+
+
+def key_of(name: str) -> str:
+    """The same for names that people take for the same: `Émile` and `émile`, composed or not. A
+    digest, since folding may make a name many times longer."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return hashlib.sha256(folded.encode()).hexdigest()
+
+
+def _values(username: str | None, email: str | None) -> dict[str, Any]:
+    """The columns of what is given."""
+    given = {"username": username, "email": email}
+    named = {name: value for name, value in given.items() if value is not None}
+    return named | {f"{name}_key": key_of(value) for name, value in named.items()}
 
 
 async def count(engine: AsyncEngine) -> int:
@@ -45,8 +61,8 @@ async def create(engine: AsyncEngine, username: str, email: str) -> UserRecord:
     created_at = now()
 
     async def work(connection: AsyncConnection) -> int:
-        values = {"username": username, "email": email, "created_at": created_at}
-        result = await connection.execute(insert(USERS).values(**values))
+        values = _values(username, email)
+        result = await connection.execute(insert(USERS).values(**values, created_at=created_at))
         key = result.inserted_primary_key
         return int(key[0]) if key else 0
 
@@ -60,8 +76,7 @@ async def create(engine: AsyncEngine, username: str, email: str) -> UserRecord:
 async def change(
     engine: AsyncEngine, user_id: int, username: str | None, email: str | None
 ) -> UserRecord | None:
-    given = {"username": username, "email": email}
-    values = {name: value for name, value in given.items() if value is not None}
+    values = _values(username, email)
 
     async def work(connection: AsyncConnection) -> None:
         if values:
@@ -90,7 +105,7 @@ async def _conflict(
         for field, value in (("username", username), ("email", email)):
             if value is None:
                 continue
-            statement = select(USERS.c.id).where(USERS.c[field] == value)
+            statement = select(USERS.c.id).where(USERS.c[f"{field}_key"] == key_of(value))
             holder = (await connection.execute(statement)).scalar_one_or_none()
             if holder is not None and holder != own_id:
                 return UserConflict(field)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -10,20 +11,22 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from infra.codec import dumps
+from infra.history import activity
 from infra.history.base import AttemptRecord, HistoryRejected, TaskRecord
 from infra.history.documents import put_back, set_aside
 from infra.history.engine import in_transaction
+from infra.history.rows import upsert_rows
 from infra.history.upsert import ATTEMPTS, TASKS, attempt_upsert, task_upsert
-
-ROWS = 500
-"""Rows a statement."""
 
 
 async def write(engine: AsyncEngine, records: Sequence[TaskRecord]) -> None:
     """Upsert, in one transaction, in order of the keys."""
     merged = merge(records)
+    await asyncio.sleep(0)  # tasks that run beside the recorder wait for each of these
     rows = [_task_row(record) for record in merged]
+    await asyncio.sleep(0)
     attempts = [_attempt_row(record.id, item) for record in merged for item in record.attempts]
+    await asyncio.sleep(0)
     dialect = engine.dialect.name
     large = []
     if dialect == "mysql":
@@ -31,10 +34,12 @@ async def write(engine: AsyncEngine, records: Sequence[TaskRecord]) -> None:
         large += set_aside(ATTEMPTS, attempts, ("events", "outputs", "error"))
 
     async def work(connection: AsyncConnection) -> None:
-        for start in range(0, len(rows), ROWS):
-            await connection.execute(task_upsert(dialect), rows[start : start + ROWS])
-        for start in range(0, len(attempts), ROWS):
-            await connection.execute(attempt_upsert(dialect), attempts[start : start + ROWS])
+        await activity.note(connection, records, merged)
+        for upsert, some in ((task_upsert(dialect), rows), (attempt_upsert(dialect), attempts)):
+            if dialect == "mysql":
+                await upsert_rows(connection, upsert, some)
+            elif some:
+                await connection.execute(upsert, some)
         await put_back(connection, large)
 
     await in_transaction(engine, work)

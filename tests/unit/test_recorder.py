@@ -1,0 +1,126 @@
+"""How the recorder forms its batches. (What becomes of the rows: conformance and integration.)"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from stepline.contract import Status
+
+from infra.broker.memory import MemoryBroker
+from infra.broker.topology import Topology
+from infra.history.base import TaskRecord
+from infra.metrics import Metrics
+from infra.records import history_message
+from tests.waiting import wait_for
+from workers import recorder
+from workers.engine import Engine
+from workers.recorder import Recorder
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class Batches:
+    """A history that only notes who came with whom."""
+
+    written: list[list[str]] = field(default_factory=list)
+
+    async def record(self, records: Sequence[TaskRecord]) -> None:
+        self.written.append([record.id for record in records])
+
+    @property
+    def ids(self) -> list[str]:
+        return [task_id for batch in self.written for task_id in batch]
+
+
+@dataclass
+class Scene:
+    broker: MemoryBroker
+    batches: Batches
+
+    async def tell(self, *task_ids: str) -> None:
+        for task_id in task_ids:
+            record = TaskRecord(
+                id=task_id,
+                type="quick",
+                queue="quick_tasks",
+                status=Status.RUNNING,
+                attempt=1,
+                seq=1,
+                created_at=NOON,
+                updated_at=NOON,
+                handlers=["quick"],
+            )
+            await self.broker.send(*history_message(record))
+
+    async def written(self, *task_ids: str) -> None:
+        await wait_for(lambda: set(task_ids) <= set(self.batches.ids), timeout=10)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    broker = MemoryBroker(Topology(("quick_tasks",)), 5.0)
+    broker.confirms_history = False  # as RabbitMQ: nobody waits for the rows
+    await broker.open()
+    batches = Batches()
+    engine = SimpleNamespace(broker=broker, history=batches, metrics=Metrics())
+    running = Recorder(cast(Engine, engine), state_ttl=60)
+    await running.start()
+    yield Scene(broker, batches)
+    await running.stop()
+    await broker.close()
+
+
+async def test_what_comes_together_is_written_together(scene: Scene) -> None:
+    await scene.tell("a", "b", "c")
+    await scene.written("a", "b", "c")
+
+    assert scene.batches.written == [["a", "b", "c"]]
+
+
+async def test_a_trickle_is_written_at_a_pace_and_not_one_by_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "PACE", 0.5)
+    await scene.tell("first")
+    await scene.written("first")
+
+    for number in range(10):
+        await scene.tell(str(number))
+        await asyncio.sleep(0.01)  # a client that submits one after the other
+    await scene.written(*map(str, range(10)))
+
+    assert len(scene.batches.written) <= 3  # not eleven, however slow the machine
+
+
+async def test_a_full_batch_does_not_wait_for_its_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "PACE", 3600.0)
+    monkeypatch.setattr(recorder, "BATCH", 3)
+    await scene.tell("first")
+    await scene.written("first")
+
+    await scene.tell("a", "b")
+    await scene.tell("c")
+    await scene.written("a", "b", "c")
+
+    assert scene.batches.written == [["first"], ["a", "b", "c"]]
+
+
+async def test_bytes_fill_a_batch_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "PACE", 3600.0)
+    monkeypatch.setattr(recorder, "BATCH_BYTES", 1)
+    await scene.tell("a")
+    await scene.written("a")
+
+    await scene.tell("b", "c")
+    await scene.written("b", "c")
+
+    assert scene.batches.written == [["a"], ["b"], ["c"]]
