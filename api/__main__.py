@@ -11,6 +11,7 @@ from stepline.errors import SteplineError
 from api.app import api_app
 from api.server import listen, make_server
 from infra.leaving import leave
+from infra.limits import raise_open_files
 from infra.logging import configure_logging
 from infra.settings import SettingsError, load_settings
 
@@ -23,6 +24,7 @@ def main() -> int:
         settings.require_shared("./task api")
         settings.require_safe_address()
         configure_logging(settings)
+        raise_open_files()
         try:
             bound = listen(settings.api_host, settings.api_port)
         except OSError as error:

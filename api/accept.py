@@ -9,18 +9,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from stepline.contract import Accepted, Status
-from stepline.errors import SteplineError
 
-from api.deps import IdempotencyDep, ResourcesDep, SubmitterDep
+from api.deps import taking_of
 from api.errors import RETRY_AFTER
-from api.idempotency import Idempotency, parse_key
+from api.idempotency import parse_key
 from api.prefer import Preference, parse_prefer
-from api.streaming import HEADERS as STREAM_HEADERS
-from api.streaming import event_stream
-from api.submission import Submitter
+from api.streaming import TaskViewer
+from api.taking import Taking
+from api.viewer import EventStream
 from api.views import MESSAGES, find, links, task_error
 from infra.checkpoints import Stored
 from infra.codec import dumps
@@ -28,7 +26,8 @@ from infra.envelope import Envelope
 from infra.history.base import TaskRecord
 from infra.resources import Resources
 from infra.state.hub import Watcher
-from infra.state.models import FIRST, TaskState
+from infra.state.models import TaskState
+from infra.state.redis import StateUnavailable
 
 EVENT_STREAM = "text/event-stream"
 
@@ -42,14 +41,12 @@ class Acceptance:
         self,
         request: Request,
         resources: Resources,
-        submitter: Submitter,
-        idempotency: Idempotency,
+        taking: Taking,
         key: str | None,
     ) -> None:
         self._request = request
         self._resources = resources
-        self._submitter = submitter
-        self._idempotency = idempotency
+        self._taking = taking
         self._key = key
 
     async def __call__(
@@ -61,7 +58,7 @@ class Acceptance:
         estimated_duration: int | None = None,
     ) -> Response:
         """Submit, and answer."""
-        envelope = self._submitter.draft(task_type, payload)
+        envelope = self._taking.submitter.draft(task_type, payload)
         return await self.drafted(
             envelope, default_wait=default_wait, estimated_duration=estimated_duration
         )
@@ -85,7 +82,7 @@ class Acceptance:
             wait = 0.0 if streaming or _starts_after(envelope, prefer.wait) else prefer.wait
             if wait and key is None:
                 watcher = await stack.enter_async_context(self._watch(envelope))
-            envelope, replayed = await self._submit(key, envelope, inherited)
+            envelope, replayed = await self._taking.take(key, envelope, inherited)
             if wait and key is not None:
                 watcher = await stack.enter_async_context(self._watch(envelope))
             if watcher is not None:
@@ -95,33 +92,13 @@ class Acceptance:
             return self._stream(envelope, headers)
         return _answer(envelope, ended, prefer, estimated_duration, headers)
 
-    async def _submit(
-        self, key: str | None, envelope: Envelope, inherited: Stored | None
-    ) -> tuple[Envelope, bool]:
-        """The envelope as it was accepted, and whether that had happened before."""
-        counter, task_type = self._resources.metrics.submissions, envelope.tasks[0].type
-        try:
-            if key is None:
-                await self._submitter.submit(envelope, inherited)
-                replayed = False
-            else:
-                envelope, replayed = await self._idempotency.submit(key, envelope, inherited)
-        except SteplineError:
-            counter.labels(task_type, "refused").inc()
-            raise
-        counter.labels(task_type, "replayed" if replayed else "accepted").inc()
-        return envelope, replayed
-
     def _watch(self, envelope: Envelope) -> Any:
         return self._resources.hub.watch(envelope.tasks[0].id)
 
     def _stream(self, envelope: Envelope, headers: dict[str, str]) -> Response:
         task_id = envelope.tasks[0].id
-        return StreamingResponse(
-            event_stream(self._resources, task_id, FIRST),
-            media_type=EVENT_STREAM,
-            headers=STREAM_HEADERS | {"Location": links(task_id).status} | headers,
-        )
+        viewer = TaskViewer(self._resources, task_id)
+        return EventStream(viewer, headers | {"Location": links(task_id).status})
 
     async def _ended(
         self, envelope: Envelope, watcher: Watcher, seconds: float, *, look_first: bool
@@ -138,8 +115,8 @@ class Acceptance:
                     if watcher.closed:
                         return None
                     live = await watcher.next()
-                    look = live is None or live.event.terminal
-        except TimeoutError:
+                    look = live is None or live.terminal
+        except (TimeoutError, StateUnavailable):  # accepted all the same
             return None
 
 
@@ -186,13 +163,16 @@ def _answer(
     )
 
 
-def _acceptance(
-    *,
+def acceptance_of(request: Request) -> Acceptance:
+    """What accepts this request's submission. Raises a 400 problem for a malformed key."""
+    key = parse_key(request.headers.getlist("idempotency-key"))
+    resources: Resources = request.app.state.resources
+    return Acceptance(request, resources, taking_of(request), key)
+
+
+async def _acceptance(
     request: Request,
-    resources: ResourcesDep,
-    submitter: SubmitterDep,
-    idempotency: IdempotencyDep,
-    idempotency_key: Annotated[
+    idempotency_key: Annotated[  # read from the request: it must not come twice
         str | None,
         Header(description="The same key and body always give the same task, for 24 hours."),
     ] = None,
@@ -200,9 +180,8 @@ def _acceptance(
         str | None, Header(description="`wait=N` (seconds, at most 30) or `respond-async`.")
     ] = None,
 ) -> Acceptance:
-    del prefer
-    key = parse_key(idempotency_key)
-    return Acceptance(request, resources, submitter, idempotency, key)
+    del prefer, idempotency_key
+    return acceptance_of(request)
 
 
 AcceptanceDep = Annotated[Acceptance, Depends(_acceptance)]

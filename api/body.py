@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,9 +15,13 @@ from infra.codec import loads
 
 MAX_DEPTH = 100
 
+MANY_DIGITS = re.compile(rb"[0-9]{19}")
+"""As many as the smallest integers that do not fit into 64 bits have."""
+
 
 class StrictRequest(Request):
-    """A request whose JSON knows no NaN, no lone surrogates and no bottomless nesting."""
+    """A request whose JSON knows no NaN, no lone surrogates, no bottomless nesting, and no integer
+    that would silently become another number."""
 
     def __init__(self, scope: Scope, receive: Receive, limit: int) -> None:
         super().__init__(scope, receive)
@@ -33,10 +39,33 @@ class StrictRequest(Request):
         return message
 
     async def json(self) -> Any:
-        value = loads(await self.body())
+        body = await self.body()
+        value = loads(body)
         if nests_deeper_than(MAX_DEPTH, value):
             raise HTTPException(400, f"The body nests deeper than {MAX_DEPTH} levels.")
+        refuse_large_integers(body)
         return value
+
+
+def refuse_large_integers(text: bytes) -> None:
+    """The reader of JSON makes a float of an integer beyond 64 bits: an account number sent as
+    1234567890123456789012 would come back as another one. Raises an HTTPException."""
+    if not MANY_DIGITS.search(text):
+        return
+    try:
+        json.loads(text, parse_int=_must_fit)
+    except RecursionError:
+        raise HTTPException(400, f"The body nests deeper than {MAX_DEPTH} levels.") from None
+
+
+def _must_fit(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+        raise HTTPException(
+            422,
+            f"The integer {digits[:12]}… ({len(digits)} characters) does not fit into 64 bits: "
+            "send it as a string.",
+        )
+    return int(digits)
 
 
 def nests_deeper_than(depth: int, value: Any) -> bool:
@@ -58,10 +87,21 @@ def nests_deeper_than(depth: int, value: Any) -> bool:
 class StrictRoute(APIRoute):
     """A route that reads its body through `StrictRequest`."""
 
+    def get_answer(self) -> Callable[[StrictRequest], Coroutine[Any, Any, Response]]:
+        """What answers the request, once it is one that may be read."""
+        return super().get_route_handler()
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        inner = super().get_route_handler()
+        inner = self.get_answer()
+        takes_body = self.body_field is not None
 
         async def handle(request: Request) -> Response:
+            if takes_body and has_body(request) and not says_json(request):
+                raise HTTPException(
+                    415,
+                    "A body is JSON: send it with `Content-Type: application/json`.",
+                    headers={"Accept": "application/json"},
+                )
             limit: int = request.app.state.resources.settings.max_body_bytes
             declared = request.headers.get("content-length", "")
             if declared.isdecimal() and int(declared) > limit:
@@ -69,6 +109,18 @@ class StrictRoute(APIRoute):
             return await inner(StrictRequest(request.scope, request.receive, limit))
 
         return handle
+
+
+def has_body(request: Request) -> bool:
+    length = request.headers.get("content-length", "0")
+    return length != "0" or "transfer-encoding" in request.headers
+
+
+def says_json(request: Request) -> bool:
+    """`application/json`, or anything of its kind, as `application/merge-patch+json`. A page
+    elsewhere can make a browser post forms and plain text here, but not these without asking."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind.startswith("application/") and kind.endswith(("/json", "+json"))
 
 
 def too_large(limit: int, *, endless: bool = False) -> HTTPException:

@@ -59,16 +59,21 @@ def problem_type(code: str) -> str:
     return f"/problems/{code}"
 
 
-def render(request: Request, error: ProblemError) -> Response:
+def problem_view(error: ProblemError, instance: str | None = None) -> dict[str, Any]:
+    """As it goes over the wire."""
     problem = Problem(
         type=problem_type(error.code),
         title=HTTPStatus(error.status).phrase,
         status=error.status,
         detail=error.detail,
-        instance=request.url.path,
+        instance=instance,
         errors=error.errors,
     )
-    body = problem.model_dump(mode="json", exclude_none=True)
+    return problem.model_dump(mode="json", exclude_none=True)
+
+
+def render(request: Request, error: ProblemError) -> Response:
+    body = problem_view(error, request.url.path)
     return Response(
         dumps(body), status_code=error.status, media_type=MEDIA_TYPE, headers=error.headers
     )
@@ -177,13 +182,20 @@ CONVERSIONS: dict[type[Exception], Callable[[Any], ProblemError]] = {
 }
 
 
+def problem_of(error: Exception) -> ProblemError | None:
+    """What is told of an error; None of one that nobody has foreseen."""
+    for kind, convert in CONVERSIONS.items():
+        if isinstance(error, kind):
+            return convert(error)
+    return None
+
+
 def install(app: FastAPI) -> None:
     """Render every failure of `app` as a problem."""
 
     async def problem(request: Request, error: Exception) -> Response:
-        for kind, convert in CONVERSIONS.items():
-            if isinstance(error, kind):
-                return render(request, convert(error))
+        if (known := problem_of(error)) is not None:
+            return render(request, known)
         log.error("request_failed", path=request.url.path, exc_info=error)
         failure = ProblemError(500, "internal", "Something broke here; it has been logged.")
         return render(request, failure)

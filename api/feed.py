@@ -1,20 +1,24 @@
-"""The feed of all tasks as a stream: replay what is kept, go on live, without a gap between."""
+"""The feed of all tasks as a stream, filtered."""
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from stepline.contract import Status, TaskPage
 
-from api.streaming import HEARTBEAT, PING
+from api.viewer import Viewer
 from api.views import summary
 from infra.codec import dumps
 from infra.history.base import TaskFilter
 from infra.resources import Resources
-from infra.state.feed import FeedEvent, FeedId, FeedWatcher, format_feed_id
+from infra.sse import frame
+from infra.state.feed import BEGINNING, FeedEvent, FeedId, format_feed_id
+
+NOWHERE: FeedId = (sys.maxsize, 0, 0)
+"""The position of a reader whose `Last-Event-ID` is no id."""
 
 SNAPSHOT = 100
 """Tasks in the snapshot that a reader gets who was away for too long."""
@@ -36,58 +40,67 @@ class FeedFilter:
         )
 
 
-async def feed_stream(
-    resources: Resources, where: FeedFilter, after: FeedId | None, *, reset: bool
-) -> AsyncIterator[bytes]:
-    """The bytes of the stream, from the event after `after` (None: from now on)."""
-    yield f"retry: {1000 + random.randrange(1000)}\n\n".encode()
-    async with resources.feed.watch() as watcher:
-        position = after
-        if position is None or reset:
-            position = await resources.feed.last()
-        if reset:
-            yield await _snapshot(resources, where, position)
-        while not watcher.closed:
-            while events := await resources.feed.after(position):
-                for event in events:
-                    position = event.id
-                    if where.fits(event):
-                        yield event.frame
-            async for frame, reached in _live(watcher, where, position):
-                position = reached
-                if frame:
-                    yield frame
+class FeedViewer(Viewer):
+    """A reader of what happens to all tasks, after `after` (None: from now on)."""
 
+    def __init__(self, resources: Resources, where: FeedFilter, after: FeedId | None) -> None:
+        super().__init__()
+        self._resources = resources
+        self._where = where
+        self._from_now = after is None
+        self.position: FeedId = after or BEGINNING
+        self._agreed: FeedId = BEGINNING
+        """A position that need not be among the kept: all follows, or a snapshot was sent."""
 
-async def _live(
-    watcher: FeedWatcher, where: FeedFilter, position: FeedId
-) -> AsyncIterator[tuple[bytes, FeedId]]:
-    """Live events after `position`, until some may have been missed. A filter may let nothing
-    through for long: a ping says that the stream lives."""
-    while True:
-        try:
-            event = await asyncio.wait_for(watcher.next(), HEARTBEAT)
-        except TimeoutError:
-            yield PING, position
-            continue
-        if event is None:
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        async with self._resources.feed.listen(self):
+            if self._from_now:
+                self.position = self._agreed = await self._resources.feed.last()
+            yield
+
+    def hear(self, event: FeedEvent) -> None:
+        if event.id <= self.position:
             return
-        if event.id <= position:
-            continue
-        position = event.id
-        yield (event.frame if where.fits(event) else b""), position
+        if not self.live:
+            self.heard = event.id
+        elif self.wire.full:
+            self.missed()
+        else:
+            self.position = event.id
+            if self._where.fits(event):
+                self.wire.write(event.chunk)
 
+    async def read(self) -> Sequence[bytes]:
+        if self._from_now:  # for a reader that is cut before its first event
+            self._from_now = False
+            return [f"id: {format_feed_id(self.position)}\n\n".encode()]
+        while True:
+            # entries, of which the first is that of the position
+            events = await self._resources.feed.after(self.position, self.page + 1)
+            known = bool(events) and events[0].id == self.position
+            if not known and self.position != self._agreed:
+                return await self._snapshot()
+            news = events[1:] if known else events
+            if not news:
+                return []
+            self.position = news[-1].id
+            fitting = [event.frame for event in news if self._where.fits(event)]
+            if fitting:
+                return fitting
 
-async def _snapshot(resources: Resources, where: FeedFilter, position: FeedId) -> bytes:
-    """The newest tasks, in the place of the events that are not kept any more."""
-    found = TaskFilter(status=where.status, type=where.type, queue=where.queue)
-    page = await resources.history.list_tasks(found, limit=SNAPSHOT)
-    view = TaskPage(
-        tasks=[summary(task, None) for task in page.tasks],
-        next=None,
-        total=page.total,
-        total_capped=page.total_capped,
-        limit=SNAPSHOT,
-    )
-    head = f"id: {format_feed_id(position)}\nevent: reset\ndata: ".encode()
-    return head + dumps(view.model_dump(mode="json")) + b"\n\n"
+    async def _snapshot(self) -> Sequence[bytes]:
+        """The newest tasks, in the place of the events that are not kept any more."""
+        self.position = self._agreed = await self._resources.feed.last()
+        where = self._where
+        found = TaskFilter(status=where.status, type=where.type, queue=where.queue)
+        page = await self._resources.history.list_tasks(found, limit=SNAPSHOT)
+        view = TaskPage(
+            tasks=[summary(task, None) for task in page.tasks],
+            next=None,
+            total=page.total,
+            total_capped=page.total_capped,
+            limit=SNAPSHOT,
+        )
+        data = dumps(view.model_dump(mode="json"))
+        return [frame(format_feed_id(self.position), "reset", data)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import orjson
@@ -28,11 +28,13 @@ LONGEST_KEY = 200
 log = structlog.get_logger(__name__)
 
 
-def parse_key(header: str | None) -> str | None:
+def parse_key(headers: Sequence[str]) -> str | None:
     """The key without its quotes; None without a header. Raises a 400 problem."""
-    if header is None:
+    if not headers:
         return None
-    key = header.strip()
+    if len(headers) > 1:
+        raise ProblemError(400, "bad_idempotency_key", "Idempotency-Key: one, not several.")
+    key = headers[0].strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not key or len(key) > LONGEST_KEY or not (key.isascii() and key.isprintable()):

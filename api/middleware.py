@@ -27,9 +27,10 @@ class CheckHost:
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and "*" not in self._hosts:
-            given = Headers(scope=scope).get("host", "")
-            if host_name(given) not in self._hosts:
+        if scope["type"] == "http":
+            given = Headers(scope=scope).getlist("host")
+            # of two, a proxy before us may have gone by the other one
+            if len(given) > 1 or not self._serves(given[0] if given else ""):
                 refusal = ProblemError(
                     400,
                     "bad_host",
@@ -38,6 +39,9 @@ class CheckHost:
                 await render(Request(scope), refusal)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _serves(self, header: str) -> bool:
+        return "*" in self._hosts or host_name(header) in self._hosts
 
 
 def host_name(header: str) -> str:

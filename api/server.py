@@ -12,15 +12,24 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from api.wire import Wire
+
 GRACE = 10
 
 
 class Server(uvicorn.Server):
-    """Calls `on_exit` as soon as the process is asked to stop."""
+    """Calls `on_exit` as soon as the process is asked to stop. Opens and closes the app by itself:
+    what cannot be opened is raised by `serve`, to be told in a sentence."""
 
-    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, on_exit: Callable[[], None]) -> None:
         super().__init__(config)
+        self._app = app
         self._on_exit = on_exit
+
+    async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the app, serve it, close it; signals are waited for all the while."""
+        async with self._app.router.lifespan_context(self._app):
+            await super()._serve(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -55,8 +64,9 @@ def make_server(app: FastAPI, host: str, port: int) -> Server:
         log_config=None,
         access_log=False,
         loop="uvloop",
-        http="httptools",
+        http=Wire,
         ws="none",
+        lifespan="off",  # see Server
         server_header=False,
         timeout_graceful_shutdown=GRACE,
         backlog=2048,
@@ -68,7 +78,7 @@ def make_server(app: FastAPI, host: str, port: int) -> Server:
             resources.hub.end_all()
             resources.feed.end_all()
 
-    return Server(config, end_streams)
+    return Server(config, app, end_streams)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,20 +1,36 @@
-"""Taking a task on: create it in Redis, publish it confirmed, and only then say 202."""
+"""Taking a task on: create it in Redis, publish it confirmed, and only then say 202.
+
+Short tasks that are submitted while earlier ones are being published travel together: one write,
+one message, one confirm for all of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 from pydantic import BaseModel
+from stepline.errors import SteplineError
 
-from infra.actions.accept import accept
+from infra.actions.accept import accept, accept_together
 from infra.actions.base import Catalogue, Parts
 from infra.actions.draft import draft
 from infra.checkpoints import Stored
-from infra.envelope import Envelope
+from infra.envelope import EncodedTask, Envelope
+from infra.group_commit import GroupCommit, GroupLimits
 from infra.state.redis import StateUnavailable
+
+TOGETHER = GroupLimits(most=32, heaviest=256 * 1024, under_way=3, full_under_way=16)
+"""Of one message: tasks, and their bytes. Under half of the 64 that a worker takes in such messages
+at once, so that it settles one while it works on the next."""
+
+CLOSE_TIMEOUT = 5.0
+CONFIRM_AFTER = 0.2
+"""Seconds in which confirmed tasks are collected, to be told to Redis at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +42,8 @@ class Submitter:
         self._parts = parts
         self._catalogue = catalogue
         self._routes = routes
+        self._groups: dict[str, GroupCommit[EncodedTask]] = {}
+        self._confirmed: list[str] = []
         self._background: set[asyncio.Task[Any]] = set()
 
     def draft(self, type_name: str, payload: BaseModel) -> Envelope:
@@ -38,17 +56,47 @@ class Submitter:
         Raises `StateUnavailable` or a `BrokerError`. A caller that is cancelled (its client has
         gone) leaves the publish to finish by itself.
         """
-        await asyncio.shield(self._keep(self._accept(envelope, inherited)))
+        (task,) = envelope.tasks
+        if inherited or task.run_at or not self._is_short(task.type):
+            await asyncio.shield(self._keep(self._accept(envelope, inherited)))
+        else:
+            encoded = task.encode()
+            await self._group(envelope.queue).add(encoded, len(encoded.json))
+
+    def _is_short(self, type_name: str) -> bool:
+        with contextlib.suppress(SteplineError):  # a type that is not known here: who knows
+            return self._catalogue.type(type_name).short
+        return False
+
+    def _group(self, queue: str) -> GroupCommit[EncodedTask]:
+        if queue not in self._groups:
+            self._groups[queue] = GroupCommit(partial(self._accept_together, queue), TOGETHER)
+        return self._groups[queue]
 
     async def _accept(self, envelope: Envelope, inherited: Stored | None) -> None:
         await accept(self._parts, envelope, inherited)
-        self._keep(self._confirm(envelope.tasks[0].id))
+        self._note_confirmed(envelope.tasks[0].id)
 
-    async def _confirm(self, task_id: str) -> None:
+    async def _accept_together(self, queue: str, tasks: Sequence[EncodedTask]) -> None:
+        await accept_together(self._parts, queue, tasks)
+        self._note_confirmed(*(item.task.id for item in tasks))
+
+    def _note_confirmed(self, *task_ids: str) -> None:
+        """Nothing waits for this: it is for what happens in an hour."""
+        if not self._confirmed:
+            asyncio.get_running_loop().call_later(CONFIRM_AFTER, self._tell_confirmed)
+        self._confirmed += task_ids
+
+    def _tell_confirmed(self) -> None:
+        if self._confirmed:
+            task_ids, self._confirmed = self._confirmed, []
+            self._keep(self._confirm(task_ids))
+
+    async def _confirm(self, task_ids: Sequence[str]) -> None:
         try:
-            await self._parts.state.confirm(task_id)
-        except StateUnavailable as error:  # the claim lifts the expiry too
-            log.warning("confirm_skipped", task_id=task_id, error=str(error))
+            await self._parts.state.confirm(*task_ids)
+        except StateUnavailable as error:  # what has not run by then is made anew by its worker
+            log.warning("confirm_skipped", tasks=len(task_ids), error=str(error))
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -58,5 +106,8 @@ class Submitter:
 
     async def close(self) -> None:
         """Let what is under way finish."""
+        for group in self._groups.values():
+            await group.close(CLOSE_TIMEOUT)
+        self._tell_confirmed()
         if self._background:
-            await asyncio.wait(self._background, timeout=5.0)
+            await asyncio.wait(self._background, timeout=CLOSE_TIMEOUT)

@@ -21,7 +21,7 @@ from stepline.contract import (
 from infra.codec import loads, moment
 from infra.history.base import AttemptRecord, TaskRecord
 from infra.resources import Resources
-from infra.state.models import StoredEvent, TaskState
+from infra.state.models import StoredEvent, TaskState, format_event_id
 from infra.state.redis import StateUnavailable
 
 MESSAGES = {
@@ -120,20 +120,25 @@ def task_error(error: Mapping[str, Any] | None) -> TaskError | None:
 
 
 async def find(resources: Resources, task_id: str) -> TaskState | TaskRecord | None:
-    """The task, live if Redis knows it. With Redis away, history answers."""
+    """The task, live if Redis knows it. With Redis away, history answers; what history does not
+    know either may have been accepted a moment ago: `StateUnavailable`, not nothing."""
     try:
         state = await resources.state.get(task_id)
     except StateUnavailable:
-        state = None
+        record = await resources.history.get(task_id)
+        if record is None:
+            raise
+        return record
     return state or await resources.history.get(task_id)
 
 
 async def stored_events(
     resources: Resources, task: TaskState | TaskRecord
 ) -> list[Mapping[str, Any]]:
-    """The task's events as JSON values, oldest first."""
+    """The task's events as JSON values with their ids, oldest first."""
     if isinstance(task, TaskState):
-        return [loads(event.json) for event in await resources.state.events(task.id)]
+        events = await resources.state.events(task.id)
+        return [{"id": format_event_id(event.id), **loads(event.json)} for event in events]
     return history_events(task, await resources.history.attempts(task.id))
 
 
@@ -180,8 +185,8 @@ def status_view(task: TaskState | TaskRecord, events: Iterable[Mapping[str, Any]
         updated_at=task.updated_at,
         started_at=task.started_at,
         finished_at=task.finished_at,
-        run_at=_time(task.run_at),
-        deadline=_time(task.deadline),
+        run_at=time_of(task.run_at),
+        deadline=time_of(task.deadline),
         retry_of=task.retry_of,
         error=task_error(task.error) if task.status is not Status.SUCCESS else None,
         links=links(task.id),
@@ -231,7 +236,7 @@ def summary(record: TaskRecord, live: TaskState | None) -> TaskSummary:
     )
 
 
-def _time(moment: datetime | float | None) -> datetime | None:
+def time_of(moment: datetime | float | None) -> datetime | None:
     """History keeps times, the state epoch seconds."""
     if isinstance(moment, float):
         return datetime.fromtimestamp(moment, UTC) if moment else None

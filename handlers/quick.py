@@ -73,4 +73,5 @@ QUICK = task_type(
     queue="quick_tasks",
     timeout=30,
     description="Figures of some numbers.",
+    short=True,
 )

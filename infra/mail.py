@@ -22,11 +22,11 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 from email_validator import validate_email
+from stepline.contract.base import BREAKS
 from stepline.errors import Reject, Retry
 
 from infra.settings import Settings, SettingsError
 
-_BREAKS = re.compile(r"[\r\n\0]")
 _MESSAGE_ID = re.compile(r"[^\s<>@]+@[^\s<>@]+")
 _UNSAFE_IN_NAMES = re.compile(r"[^A-Za-z0-9._@+=-]")
 
@@ -164,7 +164,7 @@ def build_message(
         ("subject", subject),
         ("message id", message_id),
     ):
-        if _BREAKS.search(value):
+        if BREAKS.search(value):
             raise Reject(f"the {name} holds line breaks or NUL", code="mail_refused")
     if not _MESSAGE_ID.fullmatch(message_id):
         raise Reject("the message id is not of the form left@right", code="mail_refused")

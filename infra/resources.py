@@ -19,6 +19,7 @@ from infra.mail import build_mailer
 from infra.metrics import Metrics
 from infra.settings import Settings, process_name
 from infra.state.barriers import Barriers
+from infra.state.controls import Controls
 from infra.state.feed import Feed
 from infra.state.hub import EventHub
 from infra.state.liveness import Workers
@@ -38,6 +39,7 @@ class Resources:
     state: State
     workers: Workers
     barriers: Barriers
+    controls: Controls
     locks: Locks
     schedules: Schedules
     hub: EventHub
@@ -64,6 +66,9 @@ async def open_resources(
         connections = Connections(settings.redis_url)
         state = State(connections)
         stack.push_async_callback(state.close)
+        memory = settings.data_dir / "paused.json" if connections.embedded else None
+        controls = Controls(state, memory)
+        await controls.remember()
         workers = Workers(connections)
         stack.push_async_callback(workers.close)
         barriers = Barriers(connections)
@@ -93,6 +98,7 @@ async def open_resources(
             state=state,
             workers=workers,
             barriers=barriers,
+            controls=controls,
             locks=locks,
             schedules=schedules,
             hub=hub,

@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("STEPLINE_")]:
         if name not in KEPT:  # a developer's own settings are not the tests'
             del os.environ[name]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes would take seconds longer to start
     signal.signal(signal.SIGTERM, end_in_order)
 
 
@@ -46,7 +47,17 @@ def end_in_order(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+LONGEST_FIRST = ("faults", "browser", "docs", "acceptance")
+"""Kinds whose files take minutes: begun last, one would keep a single process busy at the end."""
+
+
+def _turn(item: pytest.Item) -> int:
+    kinds = [kind for kind in LONGEST_FIRST if kind in item.path.parts]
+    return LONGEST_FIRST.index(kinds[0]) if kinds else len(LONGEST_FIRST)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)
     for item in items:
         if FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.services)
@@ -97,7 +108,7 @@ def started(name: str, make: Callable[[], Service]) -> Iterator[Service]:
     try:
         yield service
     finally:
-        service.stop()
+        service.kill()  # nobody needs its data any more
 
 
 @pytest.fixture(scope="session")

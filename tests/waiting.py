@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -11,6 +12,16 @@ from typing import TypeVar
 T = TypeVar("T")
 
 LOOK_EVERY = 0.02
+
+PATIENCE = 240.0 if os.environ.get("STEPLINE_FAULTS") == "long" else 100.0
+"""Seconds to wait for what must come, where how soon is not the question: the machine may be busy
+with other things. Less than a test's own limit, so that the message says what did not come."""
+
+
+def here(seconds: float) -> float:
+    """What is promised for a quiet machine, as this one can keep it now: longer by as much as more
+    wants to run than there are cores."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 async def wait_for(look: Callable[[], T | Awaitable[T]], timeout: float = 10.0) -> T:

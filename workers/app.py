@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from os import getpid
 
 from handlers.plugins import full_registry
 from handlers.registry import Registry
+from infra import heap
 from infra.broker.topology import HISTORY_QUEUE
 from infra.codec import now, timestamp
 from infra.metrics_server import serving_metrics
 from infra.resources import Resources, open_resources
 from infra.settings import Settings, SettingsError, process_name
 from infra.state.liveness import Heartbeat
+from infra.state.redis import StateUnavailable
 from infra.users import HistoryUsers
 from infra.version import version
 from workers.blobs import Checkpoints
@@ -57,6 +59,7 @@ async def running_worker(resources: Resources, registry: Registry) -> AsyncItera
         state=resources.state,
         workers=resources.workers,
         barriers=resources.barriers,
+        controls=resources.controls,
         history=resources.history,
         registry=registry,
         services=Services(
@@ -80,10 +83,12 @@ async def running_worker(resources: Resources, registry: Registry) -> AsyncItera
         resources.connections,
         name,
         {
+            "kind": "embedded" if resources.broker.confirms_history else "worker",
             "host": socket.gethostname(),
             "pid": getpid(),
             "version": version(),
             "queues": list(queues),
+            "concurrency": limits.concurrency,
             "started_at": timestamp(now()),
         },
     )
@@ -94,6 +99,8 @@ async def running_worker(resources: Resources, registry: Registry) -> AsyncItera
     finally:
         await runtime.stop()
         await engine.close()
+        with suppress(StateUnavailable):
+            await resources.controls.forget(name)
         await asyncio.to_thread(heartbeat.stop)
 
 
@@ -108,6 +115,7 @@ async def run_worker(
         open_resources(settings, kind="worker", queues=queues) as resources,
         running_worker(resources, registry) as worker,
     ):
+        heap.settle()
         with serving_metrics(settings, resources.metrics):
             waits = [
                 asyncio.create_task(stop.wait()),

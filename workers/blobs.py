@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from infra.checkpoints import SKIPPED
 from infra.codec import loads
 
 INLINE_LIMIT = 1_000_000
@@ -13,10 +14,6 @@ INLINE_LIMIT = 1_000_000
 
 POINTER = b"@"
 """Begins what points to a blob; no JSON text begins with it."""
-
-
-SKIPPED = b"-"
-"""In the place of the output of a step that was left out; no JSON text is this."""
 
 
 class BlobStore(Protocol):

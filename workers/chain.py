@@ -16,13 +16,15 @@ from pydantic import BaseModel, ValidationError
 from stepline.authoring import Handler, TaskType
 from stepline.contract import EventKind, Named
 from stepline.errors import Reject, Retry
+from structlog.contextvars import bind_contextvars
 
 from handlers.registry import Registry
+from infra.checkpoints import SKIPPED
 from infra.codec import dumps, loads
 from infra.envelope import TaskMessage
 from infra.metrics import Metrics
 from infra.state.models import Yours
-from workers.blobs import SKIPPED, Checkpoints, LostCheckpoint
+from workers.blobs import Checkpoints, LostCheckpoint
 from workers.context import BlockingContext, Services, StepContext
 from workers.journal import Journal, LostLease
 from workers.retry import StepFailure, describe
@@ -88,8 +90,8 @@ class ChainRun:
             self.step = name
             handler = self._registry.handler(name)
             began = time.perf_counter()
-            with structlog.contextvars.bound_contextvars(handler=name):
-                failure = await self._step(index, handler)
+            bind_contextvars(handler=name)
+            failure = await self._step(index, handler)
             outcome = "completed" if failure is None else "failed"
             seconds = time.perf_counter() - began
             self._metrics.step_seconds.labels(name, outcome).observe(seconds)
@@ -164,6 +166,7 @@ class ChainRun:
             worker=self._journal.worker,
             index=index,
             handler=handler.name,
+            payload=lambda: self._payload(self._type.payload),
             outputs=self._earlier(),
             saved=None if saved is None else loads(saved),
             journal=self._journal,

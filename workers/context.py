@@ -6,11 +6,11 @@ import asyncio
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from pydantic import BaseModel
 from stepline.authoring import JSON, Exports, Fetcher, Mailer, Users
-from stepline.contract import EventKind
 
 from infra.codec import dumps
 from infra.envelope import TaskMessage
@@ -30,6 +30,9 @@ class Services:
     users: Users
 
 
+SERVICES = frozenset(item.name for item in fields(Services))
+
+
 class StepContext:
     """One step's view of its task."""
 
@@ -41,6 +44,7 @@ class StepContext:
         worker: str,
         index: int,
         handler: str,
+        payload: Callable[[], BaseModel],
         outputs: Mapping[str, JSON],
         saved: JSON,
         journal: Journal,
@@ -62,8 +66,14 @@ class StepContext:
         self.fetcher = services.fetcher
         self.exports = services.exports
         self.users = services.users
+        self._payload = payload
         self._journal = journal
         self._backlog = 0
+
+    @property
+    def payload(self) -> BaseModel:
+        """Validated when it is first asked for: most steps take it as their second parameter."""
+        return self._payload()
 
     async def progress(
         self, current: float, total: float | None = None, message: str | None = None
@@ -84,7 +94,7 @@ class StepContext:
         await self._journal.save(self.index, dumps(state))
 
     async def emit(self, data: JSON) -> None:
-        self._journal.add(EventKind.STEP_OUTPUT, handler=self.handler, index=self.index, data=data)
+        self._journal.output(handler=self.handler, index=self.index, data=data)
         self._backlog += 1
         if self._backlog >= OUTPUT_BACKLOG:
             self._backlog = 0
@@ -104,7 +114,10 @@ class BlockingContext:
         self._loop = loop
 
     def __getattr__(self, name: str) -> Any:
-        return _blocking(getattr(self._ctx, name), self._loop)
+        value = getattr(self._ctx, name)
+        if name in SERVICES:
+            return _BlockingService(value, self._loop)
+        return _blocking(value, self._loop)
 
 
 class _BlockingService:
@@ -117,11 +130,7 @@ class _BlockingService:
 
 
 def _blocking(value: Any, loop: asyncio.AbstractEventLoop) -> Any:
-    if inspect.iscoroutinefunction(value):
-        return _waiting(value, loop)
-    if value is not None and not isinstance(value, str | int | float | Mapping | list | tuple):
-        return _BlockingService(value, loop) if hasattr(value, "__dict__") else value
-    return value
+    return _waiting(value, loop) if inspect.iscoroutinefunction(value) else value
 
 
 def _waiting(method: Callable[..., Any], loop: asyncio.AbstractEventLoop) -> Callable[..., Any]:

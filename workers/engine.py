@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import structlog
 
 from handlers.registry import Registry
 from infra.broker.base import Broker, BrokerError, Message
+from infra.broker.topology import HISTORY_QUEUE
+from infra.group_commit import GroupCommit, GroupLimits
 from infra.history.base import History, TaskRecord
 from infra.metrics import Metrics
-from infra.records import history_message
+from infra.records import encode_record, records_message
 from infra.state.barriers import Barriers
+from infra.state.controls import Controls
 from infra.state.liveness import Workers
 from infra.state.store import State
 from workers.blobs import Checkpoints
@@ -23,6 +27,9 @@ from workers.context import Services
 
 SHORTEST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
+
+RECORDS = GroupLimits(most=128, heaviest=256 * 1024)
+"""Of one message to the history: records, and their bytes."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +43,7 @@ class Engine:
     state: State
     workers: Workers
     barriers: Barriers
+    controls: Controls
     history: History
     registry: Registry
     services: Services
@@ -56,15 +64,23 @@ class Engine:
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self._records.drop()
 
     async def send(self, queue: str, message: Message, delay: float = 0.0) -> None:
         """Publish to a queue. Returns when it is confirmed, however long that takes."""
         await insist(lambda: self.broker.send(queue, message, delay=delay))
 
+    @cached_property
+    def _records(self) -> GroupCommit[bytes]:
+        return GroupCommit(self._publish_records, RECORDS)
+
     async def record(self, record: TaskRecord) -> None:
         """Publish to the history. Returns when it is confirmed, however long that takes."""
-        queue, message = history_message(record)
-        await self.send(queue, message)
+        encoded = encode_record(record)
+        await self._records.add(encoded, len(encoded))
+
+    async def _publish_records(self, encoded: Sequence[bytes]) -> None:
+        await self.send(HISTORY_QUEUE, records_message(encoded))
 
 
 async def insist(publish: Callable[[], Awaitable[None]]) -> None:

@@ -52,6 +52,8 @@ class Running:
     lost: bool = False
     renewing: bool = False
     told: bool = False
+    handed_over: bool = False
+    """It went on its way, or broke off: whoever has its message must let others have it."""
 
     def adopt(self, delivery: Delivery) -> None:
         """The broker gave the message again (its connection broke, or its copy comes back): the

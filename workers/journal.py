@@ -15,10 +15,11 @@ from typing import Any
 
 import structlog
 from stepline.contract import EventKind
+from stepline.errors import Reject
 
-from infra.codec import dumps, now, timestamp
+from infra.codec import Encoded, dumps, now, timestamp
 from infra.envelope import TaskMessage
-from infra.state.models import EventId, NewEvent, Yours, format_event_id, parse_event_id
+from infra.state.models import EventId, NewEvent, Yours
 from infra.state.redis import StateUnavailable
 from infra.state.scripts import Argument
 from infra.state.store import State, WriteAnswer, checkpoint_field, queued_event, saved_field
@@ -31,6 +32,10 @@ PROGRESS_KEPT = 500
 """Progress events kept in the stream of one attempt; older ones are dropped first."""
 
 LOG_LINES = 1_000
+
+OUTPUT_BYTES = 8_000_000
+"""Of streamed output in one attempt: history keeps an attempt's events as one document, and a
+database takes no larger ones than its packets (16 MB in MariaDB, unless set otherwise)."""
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +80,7 @@ class Journal:
         self._progress_at = 0.0
         self._progress_ids: deque[EventId] = deque()
         self._log_lines = 0
+        self._output_bytes = 0
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._writing: set[asyncio.Task[None]] = set()
@@ -82,21 +88,27 @@ class Journal:
         self.lost = False
         self.on_lost: Callable[[], None] = lambda: None
         """Called once, when the task is found to be another's."""
-        self.history: list[dict[str, Any]] = [
-            {
-                "id": f"{claim.attempt}-1",
-                "task_id": task.id,
-                "kind": EventKind.STARTED,
-                "attempt": claim.attempt,
-                "at": timestamp(self.began_at),
-                "worker": worker,
-            }
-        ]
-        """The attempt's events as history keeps them: progress left out."""
+        started = {
+            "task_id": task.id,
+            "kind": EventKind.STARTED,
+            "attempt": claim.attempt,
+            "at": timestamp(self.began_at),
+            "worker": worker,
+        }
+        self._kept = [NewEvent((claim.attempt, 1), EventKind.STARTED, dumps(started))]
+        """The attempt's events without its progress."""
 
     @property
     def seq(self) -> int:
         return self._seq
+
+    @property
+    def history(self) -> list[Encoded]:
+        """The attempt's events as history keeps them."""
+        return [
+            Encoded(b'{"id":"%d-%d",' % event.id + event.json[1:])  # of an object, with its id
+            for event in self._kept
+        ]
 
     def add(self, kind: EventKind, **data: Any) -> None:
         """Number an event and let it leave within `FLUSH_AFTER` seconds."""
@@ -124,6 +136,17 @@ class Journal:
         elif self._log_lines == LOG_LINES:
             self.add(EventKind.LOG, **(data | {"message": "further log lines are left out"}))
 
+    def output(self, **data: Any) -> None:
+        """A `step.output` event. Raises `Reject` when the attempt has streamed too much."""
+        self.add(EventKind.STEP_OUTPUT, **data)
+        self._output_bytes += len(self._kept[-1].json)
+        if self._output_bytes > OUTPUT_BYTES:
+            raise Reject(
+                f"streamed more than {OUTPUT_BYTES} bytes of output: write a file with "
+                "ctx.exports, and stream where it is",
+                code="output_too_large",
+            )
+
     async def save(self, index: int, stored: bytes) -> None:
         """Keep a step's own state; returns when Redis has it."""
         self._steps[saved_field(index)] = stored
@@ -145,6 +168,7 @@ class Journal:
             fields, self._fields = self._fields, {}
             steps, self._steps = self._steps, {}
             drop, self._drop = self._drop, []
+            self._cancel_timer()  # nothing is left for it
             if not (events or fields or steps):
                 return
             fields["updated_at"] = timestamp(now())
@@ -184,7 +208,9 @@ class Journal:
         """Stop the timers and drop writes under way; nothing more is written."""
         self._closed = True
         self._cancel_timer()
-        for task in list(self._writing):
+        if not self._writing:
+            return
+        for task in self._writing:
             task.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)
 
@@ -197,14 +223,15 @@ class Journal:
             "at": timestamp(now()),
             **{name: value for name, value in data.items() if value is not None},
         }
-        self._events.append(NewEvent(event_id, kind, dumps(body)))
+        event = NewEvent(event_id, kind, dumps(body))
+        self._events.append(event)
         self._seq += 1
         if kind is EventKind.STEP_PROGRESS:
             self._progress_ids.append(event_id)
             if len(self._progress_ids) > PROGRESS_KEPT:
                 self._drop.append(self._progress_ids.popleft())
         else:
-            self.history.append({"id": format_event_id(event_id), **body})
+            self._kept.append(event)
 
     def _take_progress(self) -> None:
         if self._progress is None:
@@ -270,9 +297,10 @@ class Journal:
         """After a flush the task is gone, or a superseded attempt has put it back: is it ours?"""
         if not await self._current():
             return False
-        queued = {"id": "0-1", **queued_event(self._task)}
-        entries = [queued, *self.history]
-        events = [_as_written(entry) for entry in entries if self._is_written(entry)]
+        queued = NewEvent((0, 1), EventKind.QUEUED, dumps(queued_event(self._task)))
+        written = (self._claim.attempt, self._written_seq)
+        # what is being written now Redis has not had: that write comes again
+        events = [event for event in (queued, *self._kept) if event.id <= written]
         answer = await self._state.restore(
             self._queue,
             self._task,
@@ -284,12 +312,3 @@ class Journal:
         if answer == "ok":
             log.warning("state_restored", task_id=self._task.id)
         return answer == "ok"
-
-    def _is_written(self, entry: Mapping[str, Any]) -> bool:
-        """Redis has had it. What is being written now is not: that write comes again."""
-        return parse_event_id(entry["id"]) <= (self._claim.attempt, self._written_seq)
-
-
-def _as_written(entry: Mapping[str, Any]) -> NewEvent:
-    body = {name: value for name, value in entry.items() if name != "id"}
-    return NewEvent(parse_event_id(entry["id"]), EventKind(entry["kind"]), dumps(body))

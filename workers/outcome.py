@@ -63,7 +63,7 @@ class Attempt:
             AttemptRecord(
                 attempt=self.claim.attempt,
                 worker=self.journal.worker,
-                events=list(self.journal.history),
+                events=self.journal.history,
                 outputs=self.end.fresh,
                 started_at=self.journal.began_at,
                 finished_at=record.updated_at,

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from secrets import token_hex
 
 import structlog
 from pydantic import BaseModel
 from stepline.authoring import TaskType
 from stepline.contract import EventKind, Status
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from handlers.registry import UnknownName
 from infra.broker.base import Delivery
@@ -52,8 +54,11 @@ UNKNOWN_DELAY = 4.0
 HELD_DELAY = 1.0
 SHORTEST_DELAY = 0.25
 
-CHUNK_TIME = 0.1
-"""Seconds after which the unstarted rest of a chunk goes back, each task by itself."""
+CHUNK_PLACES = 64
+"""Tasks out of chunks that a process has in hand at once, beside those that take a slot each."""
+
+SPLIT_AT = 2
+"""Redeliveries after which the tasks of a chunk travel alone."""
 
 MAX_LOSSES = 5
 """Holders that a task may lose before it is taken for their murderer."""
@@ -70,7 +75,10 @@ class Processor:
         self._engine = engine
         self._conclusion = Conclusion(engine)
         self.holding = Holding(engine)
+        self._places = asyncio.Semaphore(CHUNK_PLACES)
         self.draining = False
+        self.done = 0
+        """Tasks that were taken on, for good or bad."""
 
     async def process(self, delivery: Delivery) -> None:
         """Work a delivery off, and settle it."""
@@ -89,8 +97,13 @@ class Processor:
             letter = undecodable(delivery.queue, delivery.message, error.code, error.message)
             await insist(lambda: bury(self._engine.broker, letter))
             await ack(delivery)
-        except (UnknownVersion, UnknownName) as error:
+        except UnknownVersion as error:
             await self._unknown(delivery, error.code, error.message)
+        except UnknownName as error:
+            if len(envelope.tasks) > 1:  # the others are not to wait for it
+                await self._send_singly(envelope, envelope.tasks, delivery)
+            else:
+                await self._unknown(delivery, error.code, error.message)
         else:
             if len(envelope.tasks) == 1:
                 await self._one(envelope, envelope.tasks[0], delivery)
@@ -122,17 +135,40 @@ class Processor:
         await self._conclusion.give_up(attempt, GiveUp(failure, dead_letter=False))
 
     async def _chunk(self, envelope: Envelope, delivery: Delivery) -> None:
-        """Several tasks in one message. A message that came back twice is split, so that a
-        poisonous task takes no neighbour along."""
-        rest = list(envelope.tasks)
-        handed_over: list[TaskMessage] = []
-        if delivery.count < 2:
-            began = time.monotonic()
-            while rest and not self.draining and time.monotonic() - began < CHUNK_TIME:
-                task = rest.pop(0)
-                if await self._one(envelope, task, None):
-                    handed_over.append(task)
-        for task in (*handed_over, *rest):
+        """Several tasks in one message: they are claimed, run and ended together, since what each
+        of them asks of Redis and the broker meets the others' on the way. A message that came back
+        is worked off one task at a time, and then split: a poisonous task takes no neighbour along.
+        """
+        tasks = envelope.tasks
+        if delivery.count >= SPLIT_AT:
+            await self._send_singly(envelope, tasks, delivery)
+            return
+        if delivery.count:
+            handed_over = [await self._member(envelope, task) for task in tasks]
+        else:
+            members = asyncio.gather(
+                *(self._member(envelope, task) for task in tasks), return_exceptions=True
+            )
+            try:
+                answers = await members
+            except asyncio.CancelledError:
+                if not self.draining:
+                    raise
+                await release(delivery)  # whoever gets it finds what has ended, ended
+                return
+            handed_over = [_raised(answer) for answer in answers]
+        rest = [task for task, over in zip(tasks, handed_over, strict=True) if over]
+        await self._send_singly(envelope, rest, delivery)
+
+    async def _member(self, envelope: Envelope, task: TaskMessage) -> bool:
+        async with self._places:
+            return self.draining or await self._one(envelope, task, None)
+
+    async def _send_singly(
+        self, envelope: Envelope, tasks: Sequence[TaskMessage], delivery: Delivery
+    ) -> None:
+        """In the place of the message: these of its tasks, each in one of its own."""
+        for task in tasks:
             await self._engine.send(envelope.queue, envelope.single(task).message())
         await ack(delivery)
 
@@ -144,10 +180,12 @@ class Processor:
                 running.adopt(delivery)
             else:
                 await running.ended.wait()
+                return running.handed_over
             return False
         clock = asyncio.get_running_loop().time()
         running = Running(envelope, task, now(), clock, alone=delivery is not None)
         self.holding.tasks[task.id] = running
+        self.done += 1
         if delivery is not None:
             running.deliveries.append(delivery)
         handed_over = True  # also when this breaks: the broker gives all of them again
@@ -155,6 +193,7 @@ class Processor:
             handed_over = await self._advance(running)
         finally:
             del self.holding.tasks[task.id]
+            running.handed_over = handed_over
             running.ended.set()
             while running.deliveries:
                 item = running.deliveries.pop()
@@ -232,14 +271,14 @@ class Processor:
         elif claim.attempt == 1:
             waited = claim.started_at.timestamp() - max(task.created_at.timestamp(), task.run_at)
             engine.metrics.queue_seconds.labels(running.envelope.queue).observe(max(0.0, waited))
+        bind_contextvars(task_id=task.id, attempt=claim.attempt)
         try:
-            with structlog.contextvars.bound_contextvars(task_id=task.id, attempt=claim.attempt):
-                if claim.losses > MAX_LOSSES:
-                    attempt.end.failure = murderer = _murderer(claim, task)
-                    await self._conclusion.give_up(attempt, GiveUp(murderer, dead_letter=True))
-                else:
-                    await self._chain(run, running)
-                    await self._conclude(attempt, running)
+            if claim.losses > MAX_LOSSES:
+                attempt.end.failure = murderer = _murderer(claim, task)
+                await self._conclusion.give_up(attempt, GiveUp(murderer, dead_letter=True))
+            else:
+                await self._chain(run, running)
+                await self._conclude(attempt, running)
         except LostLease:
             log.info("lease_lost", task_id=task.id, attempt=claim.attempt)
         except asyncio.CancelledError:
@@ -250,6 +289,7 @@ class Processor:
             return True
         finally:
             await attempt.journal.close()
+            unbind_contextvars("task_id", "attempt", "handler")
         return False
 
     async def _chain(self, run: ChainRun, running: Running) -> None:
@@ -303,7 +343,7 @@ class Processor:
     async def _claim(
         self, queue: str, task: TaskMessage, *, takeover: str = "", create: bool = False
     ) -> Claim:
-        token = token_hex(12)
+        token = f"{random.getrandbits(96):024x}"
         return await while_away(
             lambda: self._engine.state.claim(
                 queue,
@@ -320,6 +360,12 @@ class Processor:
         if holder == self._engine.worker:
             return True
         return await while_away(lambda: self._engine.workers.is_dead(holder))
+
+
+def _raised(answer: bool | BaseException) -> bool:
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def _murderer(claim: Yours, task: TaskMessage) -> StepFailure:

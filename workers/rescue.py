@@ -2,9 +2,10 @@
 
 A marker (a barrier) is sent through history and each work queue. When it has come out of all of
 them, whatever was published before it is in somebody's hands; a task that has not ended, has not
-changed since, and is held by no process is in nobody's, and its message is lost. A long backlog
-holds the barrier back, and so is left alone. The memory broker starts empty: its start is the
-barrier.
+changed since, and is held by no living process is in nobody's, and its message is lost. A long
+backlog holds the barrier back, and so is left alone. So is a paused queue, which lets nothing
+through: the others do not wait for it. A marker may be lost like any message: it is sent once more,
+which proves the same when it comes out. The memory broker starts empty: its start is the barrier.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ from infra.codec import dumps, loads, now
 from infra.envelope import Envelope
 from infra.history.base import History, TaskRecord
 from infra.records import history_message, message_of, record_from_state
-from infra.state.barriers import Barriers
+from infra.state.barriers import Barrier, Barriers
+from infra.state.controls import Controls
+from infra.state.liveness import Workers
 from infra.state.models import TaskState
 from infra.state.store import State
 from workers.blobs import BlobStore, Checkpoints
 
 KIND = "barrier"
 PAGE = 500
+LOST_AFTER = 600.0
+"""Seconds after which a marker is sent again even though its queue still has messages."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +50,10 @@ class Parts(Protocol):
     def history(self) -> History: ...
     @property
     def barriers(self) -> Barriers: ...
+    @property
+    def controls(self) -> Controls: ...
+    @property
+    def workers(self) -> Workers: ...
     @property
     def exports(self) -> BlobStore: ...
 
@@ -72,16 +81,18 @@ async def sweep(parts: Parts, queues: Sequence[str]) -> int:
     """One round: if the last barrier is through, rescue what it has shown to be lost, and send the
     next one. Returns how many tasks were published again."""
     barrier = await parts.barriers.current()
-    wanted = {*queues, HISTORY_QUEUE}
+    paused = (await parts.controls.standing()).paused
+    wanted = {*queues, HISTORY_QUEUE} - paused.keys()
     if barrier is not None and not wanted <= barrier.passed:
-        log.info("rescue_waits", missing=sorted(wanted - barrier.passed))
+        await _remind(parts.broker, barrier, sorted(wanted - barrier.passed))
         return 0
     rescued = 0
     if barrier is not None:
+        dead: dict[str, bool] = {}
         async for record in _unfinished(parts.history):
-            waits = record.due_at is not None
+            waits = record.due_at is not None or record.queue not in barrier.passed
             if not waits and max(record.updated_at, record.created_at) < barrier.sent_at:
-                rescued += await _rescue(parts, record, barrier.sent_at)
+                rescued += await _rescue(parts, record, barrier.sent_at, dead)
     fresh = uuid_utils.uuid4().hex
     await parts.barriers.begin(fresh, now())
     for queue in sorted(wanted):
@@ -89,15 +100,30 @@ async def sweep(parts: Parts, queues: Sequence[str]) -> int:
     return rescued
 
 
-async def _rescue(parts: Parts, record: TaskRecord, sent_at: datetime) -> bool:
+async def _remind(broker: Broker, barrier: Barrier, missing: Sequence[str]) -> None:
+    """Send the markers again that must be lost: nothing waits in their queue any more."""
+    log.info("rescue_waits", missing=missing)
+    old = (now() - barrier.sent_at).total_seconds() > LOST_AFTER
+    for queue in missing:
+        if old or await broker.depth(queue) == 0:
+            await broker.send(queue, barrier_message(barrier.id))
+
+
+async def _rescue(
+    parts: Parts, record: TaskRecord, sent_at: datetime, dead: dict[str, bool]
+) -> bool:
+    """`dead` keeps what is known of the holders: it takes seconds to find out."""
     state = await parts.state.get(record.id)
     if state is not None and state.status.ended:
         await _repair(parts, record, state)
         return False
-    if state is not None and (
-        state.holder is not None or state.updated_at >= sent_at or state.not_before > time.time()
-    ):
+    if state is not None and (state.updated_at >= sent_at or state.not_before > time.time()):
         return False
+    if state is not None and (holder := state.holder) is not None:
+        if holder not in dead:
+            dead[holder] = await parts.workers.is_dead(holder)
+        if not dead[holder]:
+            return False
     log.warning("task_rescued", task_id=record.id, status=record.status)
     await _republish(parts.broker, record)
     return True

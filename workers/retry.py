@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import random
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from stepline.authoring import RetryPolicy
 from stepline.errors import Reject, Retry, SteplineError
 
+from infra.logging import redact_text
+
 TRACEBACK_LIMIT = 8_000
+
+NOT_THE_HANDLERS = tuple(
+    str(Path(file).parent) for file in (__file__, asyncio.__file__, concurrent.futures.__file__)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +72,28 @@ def describe(error: Exception, handler: str) -> StepFailure:
         )
     if isinstance(error, SteplineError):
         return StepFailure(error.code, error.message, handler, False)
-    text = "".join(traceback.format_exception(error))
     return StepFailure(
         "handler_error",
-        f"{type(error).__name__}: {error}",
+        redact_text(f"{type(error).__name__}: {error}"),
         handler,
         False,
-        details={"type": type(error).__name__, "traceback": text[-TRACEBACK_LIMIT:]},
+        details={"type": type(error).__name__, "traceback": traceback_of(error)},
     )
+
+
+def traceback_of(error: Exception) -> str:
+    """For whoever mends the handler: from the handler's own frame on, without credentials, the
+    last `TRACEBACK_LIMIT` characters."""
+    frames = error.__traceback__
+    while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    shown = traceback.TracebackException(type(error), error, frames or error.__traceback__)
+    return redact_text("".join(shown.format()))[-TRACEBACK_LIMIT:]
+
+
+def _is_ours(filename: str) -> bool:
+    """A frame of the engine, or of the thread that a plain `def` handler runs in."""
+    return filename.startswith(NOT_THE_HANDLERS)
 
 
 def decide(

@@ -1,8 +1,4 @@
-"""One worker process: consume, keep to the concurrency, run in tasks of its own, drain at the end.
-
-A delivery is handed over by the consume callback and never runs inside it: a lost connection
-cancels callbacks, and must not cancel handlers.
-"""
+"""One worker process: take from its queues while nobody has ordered otherwise, drain at the end."""
 
 from __future__ import annotations
 
@@ -16,10 +12,12 @@ from datetime import datetime
 
 import structlog
 
-from infra.broker.base import BrokerError, Delivery, StaleDelivery, Subscription
+from infra.broker.base import Delivery
 from infra.broker.topology import HISTORY_QUEUE
 from infra.state.redis import StateUnavailable
+from workers.controller import Controller
 from workers.engine import Engine
+from workers.intake import Intake
 from workers.processor import Processor
 from workers.recorder import Recorder
 from workers.watchdog import LoopWatchdog
@@ -27,8 +25,6 @@ from workers.watchdog import LoopWatchdog
 REPORT_EVERY = 0.2
 REPORT_ANYHOW = 5
 """Rounds after which what is held is told again, changed or not."""
-AFTER_ERROR = 1.0
-"""Seconds before a delivery goes back whose processing itself broke."""
 
 log = structlog.get_logger(__name__)
 
@@ -52,13 +48,21 @@ class Runtime:
         self._limits = limits
         self.processor = Processor(engine)
         self._recorder = Recorder(engine, state_ttl=state_ttl) if HISTORY_QUEUE in queues else None
-        self._subscriptions: list[Subscription] = []
-        self._slots = {queue: asyncio.Semaphore(limits.concurrency) for queue in self._queues}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.intakes = [
+            Intake(
+                engine.broker,
+                queue,
+                self._process,
+                self.processor.holding.adopt,
+                concurrency=limits.concurrency,
+                prefetch=limits.prefetch,
+            )
+            for queue in self._queues
+        ]
+        self._controller = Controller(engine.controls, engine.worker, self.intakes)
         self._reporter: asyncio.Task[None] | None = None
         self._watchdog = LoopWatchdog(self._steps, engine.metrics.loop_blocked.inc)
         engine.metrics.watch_running(self._running_by_queue)
-        self._done = 0
         self.full = asyncio.Event()
         """Set when the process has done its `max_tasks` and wants to be replaced."""
 
@@ -71,12 +75,7 @@ class Runtime:
         self._watchdog.start()
         if self._recorder is not None:
             await self._recorder.start()
-        for queue in self._queues:
-            self._subscriptions.append(
-                await self._engine.broker.consume(
-                    queue, self._receive, prefetch=self._limits.prefetch
-                )
-            )
+        await self._controller.start()
         self._reporter = asyncio.create_task(self._report(), name="report-active")
         log.info("worker_started", worker=self._engine.worker, queues=self._queues)
 
@@ -84,17 +83,17 @@ class Runtime:
         """Drain: take nothing new, give unstarted messages back, let running steps have the grace
         time, then hand over what is left."""
         log.info("worker_stopping", running=len(self.processor.holding.tasks))
-        for subscription in self._subscriptions:
-            await subscription.cancel()
+        await self._controller.stop()
         self.processor.draining = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._limits.grace)
-        for task in list(self._tasks):
+        await asyncio.gather(*(intake.close() for intake in self.intakes))
+        if working := self._working():
+            await asyncio.wait(working, timeout=self._limits.grace)
+        for task in self._working():
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=10.0)
-        for subscription in self._subscriptions:
-            await subscription.close()
+        if working := self._working():
+            await asyncio.wait(working, timeout=10.0)
+        for intake in self.intakes:
+            await intake.stop()
         if self._recorder is not None:
             await self._recorder.stop()
         if self._reporter is not None:
@@ -102,40 +101,20 @@ class Runtime:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reporter
         self._watchdog.stop()
-        log.info("worker_stopped", done=self._done)
+        log.info("worker_stopped", done=self.processor.done)
 
-    def _receive(self, delivery: Delivery) -> None:
-        if self.processor.holding.adopt(delivery):
+    def _working(self) -> set[asyncio.Task[None]]:
+        return {task for intake in self.intakes for task in intake.working}
+
+    async def _process(self, delivery: Delivery) -> None:
+        if self.processor.draining:
+            await delivery.release()
             return
-        task = asyncio.create_task(self._work(delivery))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self.processor.process(delivery)
+        self._look_if_full()
 
-    async def _work(self, delivery: Delivery) -> None:
-        started = False
-        try:
-            async with self._slots[delivery.queue]:
-                started = True
-                if self.processor.draining:
-                    await delivery.release()
-                    return
-                await self.processor.process(delivery)
-                self._count()
-        except asyncio.CancelledError:
-            if not started:
-                with contextlib.suppress(StaleDelivery):
-                    await delivery.release()
-        except StaleDelivery:
-            log.info("delivery_stale", queue=delivery.queue)
-        except Exception:
-            log.exception("delivery_failed", queue=delivery.queue)
-            with contextlib.suppress(BrokerError):  # the processor may have released it
-                await delivery.release()
-            await asyncio.sleep(AFTER_ERROR)  # with its slot: a message that breaks us is no storm
-
-    def _count(self) -> None:
-        self._done += 1
-        if self._limits.max_tasks and self._done >= self._limits.max_tasks:
+    def _look_if_full(self) -> None:
+        if self._limits.max_tasks and self.processor.done >= self._limits.max_tasks:
             self.full.set()
 
     async def _report(self) -> None:
@@ -144,16 +123,23 @@ class Runtime:
         told: dict[str, datetime] = {}
         rounds = 0
         while True:
-            await self.processor.holding.tend()
             rounds += 1
             if rounds % REPORT_ANYHOW == 0:
                 told = {}
-            active = {task_id: item.since for task_id, item in self.processor.holding.tasks.items()}
-            if active != told:
-                with contextlib.suppress(StateUnavailable):  # the next round tells it again
-                    await self._engine.workers.report(self._engine.worker, active)
-                    told = active
+            try:
+                await self.processor.holding.tend()
+                told = await self._tell_held(told)
+            except StateUnavailable:  # the next round tells it again
+                pass
+            except Exception:  # the next round may go better, and there has to be one
+                log.exception("report_failed")
             await asyncio.sleep(REPORT_EVERY)
+
+    async def _tell_held(self, told: dict[str, datetime]) -> dict[str, datetime]:
+        held = {task_id: item.since for task_id, item in self.processor.holding.tasks.items()}
+        if held != told:
+            await self._engine.workers.report(self._engine.worker, held)
+        return held
 
     def _running_by_queue(self) -> dict[str, int]:
         held = list(self.processor.holding.tasks.values())

@@ -83,11 +83,16 @@ class Upkeep:
             await self.resources.locks.give_back("bulk")
 
     async def prune(self) -> int:
-        """Forget what ended more than `history_days` days ago, a little at a time."""
+        """Forget what ended more than `history_days` days ago, a little at a time; counts that are
+        too old to be shown so finely; and, in Redis, what was never confirmed."""
+        while await self.resources.state.forget_unconfirmed():
+            pass
+        await self.resources.history.prune_activity(now())
         days = self.resources.settings.history_days
         if not days:
             return 0
         before = now() - timedelta(days=days)
+        await self.resources.history.prune_failures(before)
         count = 0
         for _ in range(PRUNE_BATCHES):
             task_ids = await self.resources.history.prune_tasks(before)

@@ -11,6 +11,8 @@ import structlog
 
 TICK = 0.25
 BLOCKED_AFTER = 1.0
+SHOWN = 8
+"""Steps that a complaint names, at most."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,5 +47,8 @@ class LoopWatchdog:
             late = time.monotonic() - self._last
             if late > BLOCKED_AFTER and not complained:
                 self._blocked()
-                log.warning("loop_blocked", seconds=round(late, 2), steps=self._steps())
+                steps = self._steps()
+                log.warning(
+                    "loop_blocked", seconds=round(late, 2), running=len(steps), steps=steps[:SHOWN]
+                )
             complained = late > BLOCKED_AFTER

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
-from stepline.contract import BulkAction, BulkActions, BulkLinks, BulkRequest, TaskError
+from fastapi.responses import JSONResponse
+from stepline.contract import (
+    BulkAction,
+    BulkActions,
+    BulkLinks,
+    BulkPreview,
+    BulkRequest,
+    TaskError,
+)
 
 from api.body import StrictRoute
 from api.deps import CallerDep, RegistryDep, ResourcesDep
@@ -15,21 +23,33 @@ from infra.history.base import BulkRecord
 router = APIRouter(prefix="/bulk", tags=["control"], route_class=StrictRoute)
 
 
-@router.post("", status_code=202, responses=responses(400, 413, 422, 503))
+@router.post(
+    "",
+    status_code=202,
+    response_model=BulkAction,
+    responses={
+        200: {"model": BulkPreview, "description": "A dry run: nothing is done."},
+        **responses(400, 413, 415, 422, 503),
+    },
+)
 async def begin(
     body: BulkRequest,
     resources: ResourcesDep,
     registry: RegistryDep,
     caller: CallerDep,
     response: Response,
-) -> BulkAction:
+) -> BulkAction | JSONResponse:
     """Retry or cancel tasks, replay or discard dead letters: those named, or all that a filter
-    finds now. The cron process does it; look at `links.self` for how far it is."""
+    finds now. The cron process does it; look at `links.self` for how far it is. With `dry_run`
+    only their number is told (200)."""
     where = body.filter.model_dump(mode="json", exclude_none=True) if body.filter else {}
     if body.ids is not None:
         where["ids"] = list(dict.fromkeys(body.ids))
     record = new_action(body.action, where, caller)
     record.total = await Bulk(resources, registry, resources.settings.routes).count(record)
+    if body.dry_run:
+        preview = BulkPreview(action=body.action, total=record.total)
+        return JSONResponse(preview.model_dump(mode="json"))
     await resources.history.add_bulk_action(record)
     response.headers["Location"] = f"/bulk/{record.id}"
     response.headers["Retry-After"] = str(RETRY_AFTER)

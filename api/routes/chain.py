@@ -12,10 +12,10 @@ from stepline.contract import (
 )
 
 from api.accept import AcceptanceDep
-from api.body import StrictRoute
 from api.routes.submit import ANSWERS
+from api.submit_route import SubmitRoute
 
-router = APIRouter(prefix="/chain", tags=["chain"], route_class=StrictRoute)
+router = APIRouter(prefix="/chain", tags=["chain"], route_class=SubmitRoute)
 
 
 @router.post("/process", status_code=202, response_model=Accepted, responses=ANSWERS)

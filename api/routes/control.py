@@ -10,6 +10,7 @@ from stepline.contract import (
     Accepted,
     Cancellation,
     CancelRequest,
+    Released,
     RetryRequest,
     Status,
 )
@@ -22,6 +23,7 @@ from api.routes.submit import ANSWERS
 from api.views import links
 from infra.actions.cancel import cancel
 from infra.actions.retry import draft_retry
+from infra.actions.run_now import run_now
 from infra.cancellation import Cancellation as Order
 from infra.codec import now, timestamp
 
@@ -38,7 +40,7 @@ TOLD = {
     response_model=Cancellation,
     responses={
         202: {"model": Cancellation, "description": "It is running, and will be cancelled."},
-        **responses(400, 404, 409, 413, 422, 503),
+        **responses(400, 404, 409, 413, 415, 422, 503),
     },
 )
 async def cancel_task(
@@ -84,3 +86,15 @@ async def retry_task(
         payload=asked.payload,
     )
     return await accept.drafted(drafted.envelope, drafted.inherited)
+
+
+@router.post("/{task_id}/run-now", responses=responses(404, 409, 422, 503))
+async def run_task_now(task_id: str, resources: ResourcesDep) -> Released:
+    """Let a deferred task run now, in the place of its time. 409 if it does not wait for one."""
+    await run_now(resources, task_id)
+    return Released(
+        task_id=task_id,
+        status=Status.PENDING,
+        message="The task waits for a worker.",
+        links=links(task_id),
+    )

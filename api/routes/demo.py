@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from stepline.contract import DemoTask, DemoTasks
 
@@ -37,12 +39,21 @@ def _allowed(resources: Resources) -> None:
 
 
 async def _submit(submitter: Submitter, demonstrations: list[Demonstration]) -> DemoTasks:
-    tasks = []
-    for type_name, description, payload in demonstrations:
-        envelope = submitter.draft(type_name, payload)
-        await submitter.submit(envelope)
-        task_id = envelope.tasks[0].id
-        tasks.append(
-            DemoTask(type=type_name, task_id=task_id, description=description, links=links(task_id))
-        )
-    return DemoTasks(total_tasks=len(tasks), tasks=tasks)
+    """All at once: each waits for its confirmation, none for another's."""
+    drafts = [
+        (submitter.draft(type_name, payload), type_name, description)
+        for type_name, description, payload in demonstrations
+    ]
+    await asyncio.gather(*(submitter.submit(envelope) for envelope, _, _ in drafts))
+    return DemoTasks(
+        total_tasks=len(drafts),
+        tasks=[
+            DemoTask(
+                type=type_name,
+                task_id=envelope.tasks[0].id,
+                description=description,
+                links=links(envelope.tasks[0].id),
+            )
+            for envelope, type_name, description in drafts
+        ],
+    )

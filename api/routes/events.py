@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import StreamingResponse
 
 from api.deps import ResourcesDep
 from api.errors import not_found, responses
-from api.streaming import HEADERS, event_stream, last_event_id
+from api.streaming import NOWHERE, TaskViewer, last_event_id
+from api.viewer import EventStream
 from api.views import find
 from infra.state.models import FIRST, parse_event_id
 
@@ -18,7 +18,8 @@ router = APIRouter(prefix="/tasks", tags=["events"])
 
 @router.get(
     "/{task_id}/events",
-    response_class=StreamingResponse,
+    status_code=200,  # FastAPI would look for it in the class
+    response_class=EventStream,
     responses={
         200: {"content": {"text/event-stream": {}}, "description": "The events, as they happen."},
         204: {"description": "The task has ended, and the client has seen its last event."},
@@ -36,22 +37,15 @@ async def task_events(
     ] = None,
 ) -> Response:
     """Replays the events after `Last-Event-ID` (or all), goes on live, ends with the task. An id
-    that is unknown gets `event: reset` with a snapshot, then what follows."""
+    that is not kept gets `event: reset` with a snapshot, then what follows."""
     task = await find(resources, task_id)
     if task is None:
         raise not_found("task", task_id)
     resume = last_event_id_header if last_event_id_header is not None else after
-    start, reset = FIRST, False
-    if resume:
-        try:
-            start = parse_event_id(resume)
-            reset = start > last_event_id(task)
-        except ValueError:
-            reset = True
-    if task.status.ended and not reset and start == last_event_id(task):
+    try:
+        start = parse_event_id(resume) if resume else FIRST
+    except ValueError:
+        start = NOWHERE
+    if task.status.ended and start == last_event_id(task):
         return Response(status_code=204)
-    return StreamingResponse(
-        event_stream(resources, task_id, start, reset=reset),
-        media_type="text/event-stream",
-        headers=HEADERS,
-    )
+    return EventStream(TaskViewer(resources, task_id, start))

@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import StreamingResponse
 from stepline.contract import Status
 
 from api.deps import ResourcesDep
 from api.errors import responses
-from api.feed import FeedFilter, feed_stream
-from api.streaming import HEADERS
-from infra.resources import Resources
-from infra.state.feed import FeedId, parse_feed_id
+from api.feed import NOWHERE, FeedFilter, FeedViewer
+from api.viewer import EventStream
+from infra.state.feed import BEGINNING, FeedId, parse_feed_id
 
 router = APIRouter(tags=["events"])
 
 
 @router.get(
     "/events",
-    response_class=StreamingResponse,
+    status_code=200,  # FastAPI would look for it in the class
+    response_class=EventStream,
     responses={
         200: {"content": {"text/event-stream": {}}, "description": "The events, as they happen."},
         **responses(422, 503),
@@ -43,25 +42,15 @@ async def all_events(
     """From now on, or after `Last-Event-ID`. The last some ten thousand writes are kept; a reader
     that was away for longer gets `event: reset` with the newest tasks, then what follows."""
     resume = last_event_id_header if last_event_id_header is not None else after
-    start, reset = await _start(resources, resume)
-    return StreamingResponse(
-        feed_stream(resources, FeedFilter(type, queue, status), start, reset=reset),
-        media_type="text/event-stream",
-        headers=HEADERS,
-    )
+    return EventStream(FeedViewer(resources, FeedFilter(type, queue, status), _position(resume)))
 
 
-async def _start(resources: Resources, resume: str | None) -> tuple[FeedId | None, bool]:
-    """Where to go on, and whether what was asked for is not to be had."""
+def _position(resume: str | None) -> FeedId | None:
     if not resume:
-        await resources.state.ping()  # a 503 is told now, not within the stream
-        return None, False
+        return None
     if resume == "0":
-        return (0, 0, 0), False
+        return BEGINNING
     try:
-        start = parse_feed_id(resume)
+        return parse_feed_id(resume)
     except ValueError:
-        return None, True
-    first, last = await resources.feed.first(), await resources.feed.last()
-    known = first is not None and first <= start <= last
-    return start, not known
+        return NOWHERE

@@ -15,14 +15,14 @@ from stepline.contract import (
 )
 
 from api.accept import AcceptanceDep
-from api.body import StrictRoute
 from api.errors import responses
+from api.submit_route import SubmitRoute
 
-router = APIRouter(prefix="/tasks", tags=["submit"], route_class=StrictRoute)
+router = APIRouter(prefix="/tasks", tags=["submit"], route_class=SubmitRoute)
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": Accepted, "description": "The task ended within the wait."},
-    **responses(400, 401, 409, 413, 422, 503),
+    **responses(400, 401, 409, 413, 415, 422, 503),
 }
 QUICK_WAIT = 1.0
 """Seconds that a quick task is waited for, unless the client prefers otherwise."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from infra.actions.base import Parts
 from infra.broker.topology import SCHEDULED_KEY
 from infra.checkpoints import Stored
-from infra.envelope import Envelope
+from infra.envelope import EncodedTask, Envelope, envelope_message
 from infra.state.store import checkpoint_field
 
 
@@ -17,3 +19,10 @@ async def accept(parts: Parts, envelope: Envelope, inherited: Stored | None = No
     await parts.state.submit(envelope.queue, task, steps)
     # a deferred one goes to history alone, which keeps it until its time
     await parts.broker.accept(SCHEDULED_KEY if task.run_at else envelope.queue, envelope.message())
+
+
+async def accept_together(parts: Parts, queue: str, tasks: Sequence[EncodedTask]) -> None:
+    """As `accept`, for several new tasks that start now, in one message: all of them or none. When
+    this raises, of each of them it is unknown."""
+    await parts.state.submit_all(queue, [item.task for item in tasks])
+    await parts.broker.accept(queue, envelope_message(queue, tasks))

@@ -44,8 +44,8 @@ class Catalogue(Protocol):
 class ActionRefused(SteplineError):
     """The thing is there, but not in a state that allows this (or the request is wrong).
 
-    Codes: `already_ended`, `not_ended`, `checkpoint_missing`, `unknown_step`, `invalid_payload`
-    (with `errors`), `already_resolved`, `not_replayable`.
+    Codes: `already_ended`, `not_ended`, `not_scheduled`, `checkpoint_missing`, `unknown_step`,
+    `invalid_payload` (with `errors`), `already_resolved`, `not_replayable`.
     """
 
     def __init__(self, code: str, message: str, errors: Sequence[dict[str, Any]] = ()) -> None:

@@ -189,6 +189,8 @@ def task_filter(record: BulkRecord, status: Status) -> TaskFilter:
         since=_moment(where.get("since")),
         until=_moment(where.get("until")),
         text=where.get("text"),
+        worker=where.get("worker"),
+        fingerprint=where.get("fingerprint"),
     )
 
 

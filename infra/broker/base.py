@@ -132,7 +132,7 @@ class Broker(ABC):
         """
 
     @abstractmethod
-    async def announce(self, routing_key: str, message: Message) -> None:
+    async def announce(self, routing_key: str, *messages: Message) -> None:
         """Tell whoever has bound a queue to the events exchange; fine if nobody has."""
 
     @abstractmethod
@@ -149,5 +149,6 @@ class Broker(ABC):
         `UnknownQueue` or `BrokerUnavailable`."""
 
     @abstractmethod
-    async def check(self) -> None:
-        """Raise a `BrokerError` unless messages could be accepted now (connection and bindings)."""
+    async def check(self) -> Mapping[str, float]:
+        """The queues that nobody consumes, and for how many seconds that has been seen. Raises a
+        `BrokerError` unless messages could be accepted now (connection and bindings)."""

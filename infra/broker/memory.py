@@ -29,6 +29,7 @@ from infra.broker.topology import (
     Topology,
     rung_for,
 )
+from infra.broker.unserved import Unserved
 
 Listener = Callable[[str, Message], None]
 """Takes an announcement: its routing key and the message. Called on the event loop."""
@@ -61,6 +62,7 @@ class MemoryBroker(Broker):
         self._timeout = publish_timeout
         self._call_later = call_later
         self._queues: dict[str, MemoryQueue] = {}
+        self._unserved = Unserved()
         self._timers: set[Timer] = set()
         self._subscriptions: set[MemorySubscription] = set()
         self._confirms: set[asyncio.Future[None]] = set()
@@ -123,11 +125,12 @@ class MemoryBroker(Broker):
         timer = self._call_later(rung_for(delay).seconds, arrive)
         self._timers.add(timer)
 
-    async def announce(self, routing_key: str, message: Message) -> None:
+    async def announce(self, routing_key: str, *messages: Message) -> None:
         self._require_open()
         loop = asyncio.get_running_loop()
-        for listener in self._listeners:
-            loop.call_soon(listener, routing_key, message)
+        for message in messages:
+            for listener in self._listeners:
+                loop.call_soon(listener, routing_key, message)
 
     def listen(self, listener: Listener) -> None:
         """Hear every announcement, as a queue bound to the events exchange by `#` would."""
@@ -146,8 +149,11 @@ class MemoryBroker(Broker):
         self._require_open()
         return len(self._queue(queue))
 
-    async def check(self) -> None:
+    async def check(self) -> dict[str, float]:
         self._require_open()
+        return self._unserved.look(
+            {name: queue.consumer_count for name, queue in self._queues.items()}
+        )
 
     def _queue(self, name: str) -> MemoryQueue:
         try:

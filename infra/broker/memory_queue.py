@@ -122,6 +122,10 @@ class MemoryQueue:
         self._ready.appendleft(stored)
         self.wake()
 
+    @property
+    def consumer_count(self) -> int:
+        return len(self._consumers)
+
     def add(self, consumer: MemorySubscription) -> None:
         self._consumers.append(consumer)
         self.wake()

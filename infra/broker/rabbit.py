@@ -32,6 +32,7 @@ from infra.broker.rabbit_consumer import RabbitSubscription
 from infra.broker.rabbit_publisher import RabbitPublisher
 from infra.broker.rabbit_topology import RabbitTopology
 from infra.broker.topology import EVENTS_EXCHANGE, TASKS_EXCHANGE, Topology, rung_for
+from infra.broker.unserved import Unserved
 
 ASSERT_EVERY = 5.0
 
@@ -49,6 +50,7 @@ class RabbitBroker(Broker):
         self._queues = frozenset(topology.queues)
         self._timeout = publish_timeout
         self._look_now = asyncio.Event()
+        self._unserved = Unserved()
         self._topology = RabbitTopology(topology, publish_timeout)
         self._publisher = RabbitPublisher(publish_timeout, on_lost=self._look_now.set)
         self._publishing = RabbitConnection(urls, name, self._prepare_publishing)
@@ -92,8 +94,17 @@ class RabbitBroker(Broker):
             self._topology.doubt_rung(rung)
             raise
 
-    async def announce(self, routing_key: str, message: Message) -> None:
-        await self._publisher.publish(EVENTS_EXCHANGE, routing_key, message, mandatory=False)
+    async def announce(self, routing_key: str, *messages: Message) -> None:
+        """The first one finds out whether anybody listens: mostly nobody does, and the others need
+        not be sent. Who binds a queue hears of all that is announced after it."""
+        for group in (messages[:1], messages[1:]):
+            sent = [self._publisher.publish(EVENTS_EXCHANGE, routing_key, item) for item in group]
+            failures = await asyncio.gather(*sent, return_exceptions=True)
+            for failure in failures:
+                if isinstance(failure, Unroutable):
+                    return
+                if failure is not None:
+                    raise failure
 
     async def consume(self, queue: str, receive: Receive, *, prefetch: int) -> Subscription:
         self._require_queue(queue)
@@ -116,10 +127,10 @@ class RabbitBroker(Broker):
         self._require_queue(queue)
         return await self._topology.depth(queue)
 
-    async def check(self) -> None:
+    async def check(self) -> dict[str, float]:
         """Asserting the topology is the check, and the repair."""
         self._publisher.require()
-        await self._topology.assert_all()
+        return self._unserved.look(await self._topology.assert_all())
 
     def _require_queue(self, queue: str) -> None:
         if queue not in self._queues:
@@ -145,7 +156,9 @@ class RabbitBroker(Broker):
             try:
                 await self._publisher.mend()
                 self._publisher.require()
-                self._wake_the_deaf(await self._topology.assert_all())
+                consumers = await self._topology.assert_all()
+                self._unserved.look(consumers)
+                self._wake_the_deaf(consumers)
             except (*CONNECTION_ERRORS, BrokerError) as error:
                 log.warning("topology_not_asserted", error=repr(error))
             except Exception:  # the next look may go better, and there has to be one

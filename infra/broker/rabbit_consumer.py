@@ -1,4 +1,8 @@
-"""A consumer on a channel of its own that comes back by itself, always on a fresh channel."""
+"""A consumer on a channel of its own that comes back by itself, always on a fresh channel.
+
+It uses the channel beneath aio-pika's, which hands a message over without a message object and a
+task of its own in between.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,20 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
-from aio_pika.abc import (
-    AbstractChannel,
-    AbstractConnection,
-    AbstractIncomingMessage,
-    AbstractQueue,
-)
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.abc import AbstractChannel as RawChannel
+from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from infra.broker.base import BrokerError, Message, Receive, StaleDelivery
+from infra.broker.base import BrokerError, Message, Receive
+from infra.broker.rabbit_acks import InHand
 from infra.broker.rabbit_connection import CONNECTION_ERRORS, close_anyhow, driver_cancellations
 
-SETTLE_TIMEOUT = 10.0
+CALL_TIMEOUT = 10.0
 START_TIMEOUT = 15.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 DEAF_AFTER = 2
@@ -32,15 +35,20 @@ log = structlog.get_logger(__name__)
 class RabbitDelivery:
     """A message in hand, on the channel that brought it."""
 
-    def __init__(self, queue: str, incoming: AbstractIncomingMessage) -> None:
-        self._incoming = incoming
-        headers = incoming.headers or {}
+    def __init__(self, queue: str, incoming: DeliveredMessage, in_hand: InHand) -> None:
+        properties = incoming.header.properties
+        headers = properties.headers or {}
+        if (tag := incoming.delivery_tag) is None:  # and 0 would stand for all in hand
+            raise TypeError(f"no delivery: {incoming.delivery!r}")
+        self._tag = tag
+        self._in_hand = in_hand
+        in_hand.add(tag)
         self.queue = queue
         self.count = delivered_before(headers, redelivered=bool(incoming.redelivered))
         self.message = Message(
-            kind=incoming.type or "",
+            kind=properties.message_type or "",
             body=incoming.body,
-            correlation_id=incoming.correlation_id,
+            correlation_id=properties.correlation_id,
             headers={
                 name: value
                 for name, value in headers.items()
@@ -49,19 +57,10 @@ class RabbitDelivery:
         )
 
     async def ack(self) -> None:
-        await self._settle(self._incoming.ack())
+        await self._in_hand.ack(self._tag)
 
     async def release(self) -> None:
-        # reject, not nack: RabbitMQ 4.3 counts only the former towards the delivery limit
-        await self._settle(self._incoming.reject(requeue=True))
-
-    async def _settle(self, answer: Awaitable[None]) -> None:
-        try:
-            with driver_cancellations():
-                async with asyncio.timeout(SETTLE_TIMEOUT):
-                    await answer
-        except CONNECTION_ERRORS as error:
-            raise StaleDelivery(f"settled before, or its channel is gone: {error!r}") from error
+        await self._in_hand.release(self._tag)
 
 
 def delivered_before(headers: Mapping[str, Any], *, redelivered: bool) -> int:
@@ -96,7 +95,7 @@ class RabbitSubscription:
         self._restore = restore
         self._forget = forget
         self._channel: AbstractChannel | None = None
-        self._queue: AbstractQueue | None = None
+        self._raw: RawChannel | None = None
         self._tag = ""
         self._runner: asyncio.Task[None] | None = None
         self._ended: asyncio.Event | None = None
@@ -126,11 +125,11 @@ class RabbitSubscription:
 
     async def cancel(self) -> None:
         await self._stop_runner()
-        queue, self._queue = self._queue, None
-        if queue is not None:
+        raw, self._raw, self._ended = self._raw, None, None
+        if raw is not None:
             with contextlib.suppress(*CONNECTION_ERRORS), driver_cancellations():
-                async with asyncio.timeout(SETTLE_TIMEOUT):
-                    await queue.cancel(self._tag)
+                async with asyncio.timeout(CALL_TIMEOUT):
+                    await raw.basic_cancel(self._tag)
 
     async def close(self) -> None:
         await self._stop_runner()
@@ -165,24 +164,24 @@ class RabbitSubscription:
         connection = await self._connection()
         self._ended = ended = asyncio.Event()
         try:
-            async with asyncio.timeout(SETTLE_TIMEOUT):
+            async with asyncio.timeout(CALL_TIMEOUT):
                 self._channel = await connection.channel(publisher_confirms=False)
-                await self._channel.set_qos(prefetch_count=self._prefetch)
-                self._queue = await self._channel.get_queue(self._queue_name, ensure=False)
-                raw = await self._channel.get_underlay_channel()
+                self._raw = raw = await self._channel.get_underlay_channel()
+                await raw.basic_qos(prefetch_count=self._prefetch)
                 raw.closing.add_done_callback(lambda _: ended.set())
                 # the broker cancels a consumer whose queue was deleted; the channel stays open
                 raw.on_consumer_cancel_callbacks.add(lambda _: ended.set())
-                self._tag = await self._queue.consume(self._take)
+                take = partial(self._take, InHand(raw))
+                self._tag = (await raw.basic_consume(self._queue_name, take)).consumer_tag or ""
         except ChannelNotFoundEntity:
             await self._restore()
             raise
         return ended
 
-    async def _take(self, incoming: AbstractIncomingMessage) -> None:
-        self._receive(RabbitDelivery(self._queue_name, incoming))
+    async def _take(self, in_hand: InHand, incoming: DeliveredMessage) -> None:
+        self._receive(RabbitDelivery(self._queue_name, incoming, in_hand))
 
     async def _drop_channel(self) -> None:
-        channel, self._channel, self._queue = self._channel, None, None
+        channel, self._channel, self._raw = self._channel, None, None
         if channel is not None:
             await close_anyhow(channel)

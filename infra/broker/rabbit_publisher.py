@@ -66,9 +66,7 @@ class RabbitPublisher:
             raise BrokerUnavailable("RabbitMQ blocks publishers (memory or disk alarm)")
         return channel
 
-    async def publish(
-        self, exchange: str, routing_key: str, message: Message, *, mandatory: bool = True
-    ) -> None:
+    async def publish(self, exchange: str, routing_key: str, message: Message) -> None:
         """Returns when confirmed. A caller that is cancelled leaves the publish to finish."""
         publish: asyncio.Task[object] = asyncio.ensure_future(
             self.require().basic_publish(
@@ -76,7 +74,7 @@ class RabbitPublisher:
                 exchange=exchange,
                 routing_key=routing_key,
                 properties=_properties(message),
-                mandatory=mandatory,
+                mandatory=True,
                 timeout=self._timeout,
             )
         )

@@ -1,7 +1,7 @@
 """The feed of all tasks: one bounded stream in Redis, read once a process for all its viewers.
 
-An entry of the stream holds the events of one write; an event's id is its entry's and its place in
-it, `ms-n:place`. Each event is encoded once.
+An entry of the stream holds events that were written at once; an event's id is its entry's and its
+place in it, `ms-n:place`. Each event is encoded once.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import structlog
-from stepline.contract import EventKind, Status
+from stepline.contract import EventKind, ServiceEventKind, Status
 
 from infra.codec import dumps, loads
+from infra.sse import chunk
+from infra.sse import frame as sse_frame
 from infra.state.redis import REDIS_ERRORS, Connections, translated
 from infra.state.store import PREFIX
 
 FEED = f"{PREFIX}feed"
-BACKLOG = 1_000
-"""Events that a viewer may lag behind before it is told to read the stream again."""
-
 PAGE = 500
 BLOCK_MS = 5_000
 
@@ -37,24 +36,32 @@ STATUS_AFTER = {
 }
 """What a task is after an event of this kind; after any other it is RUNNING."""
 
+SERVICE_EVENTS = frozenset(ServiceEventKind)
+
 FeedId: TypeAlias = tuple[int, int, int]
 """(milliseconds, number, place)."""
+
+BEGINNING: FeedId = (0, 0, 0)
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class FeedEvent:
-    """An event in the feed, and its bytes on the wire."""
+    """An event in the feed, and its bytes on the wire, one copy for all. One of the service
+    itself has no type and no status, and a queue only if it is about one."""
 
     id: FeedId
-    kind: EventKind
+    kind: EventKind | ServiceEventKind
     type: str
     queue: str
     frame: bytes
+    chunk: bytes
 
     @property
-    def status(self) -> Status:
+    def status(self) -> Status | None:
+        if isinstance(self.kind, ServiceEventKind):
+            return None
         return STATUS_AFTER.get(self.kind, Status.RUNNING)
 
 
@@ -72,30 +79,16 @@ def parse_feed_id(text: str) -> FeedId:
     return int(major), int(minor), int(place)
 
 
-class FeedWatcher:
-    """One viewer. `next()` gives the next event, or None: read the stream again."""
+class FeedListener(Protocol):
+    """Hears of each event, once and in order."""
 
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[FeedEvent | None] = asyncio.Queue(BACKLOG)
-        self._missed = False
-        self.closed = False
+    def hear(self, event: FeedEvent) -> None: ...
 
-    async def next(self) -> FeedEvent | None:
-        if self._missed and self._queue.empty():
-            self._missed = False
-            return None
-        return await self._queue.get()
-
-    def put(self, item: FeedEvent | None) -> None:
-        try:
-            self._queue.put_nowait(item)
-        except asyncio.QueueFull:
-            self._missed = True
+    def missed(self) -> None:
+        """Something may have happened that was not heard."""
 
     def end(self) -> None:
         """The process is stopping: nothing more will come."""
-        self.closed = True
-        self.put(None)
 
 
 class Feed:
@@ -104,7 +97,7 @@ class Feed:
     def __init__(self, connections: Connections) -> None:
         self._client = connections.client(max_connections=4)
         self._live = connections.stream_client()
-        self._watchers: set[FeedWatcher] = set()
+        self._listeners: set[FeedListener] = set()
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
 
@@ -115,44 +108,37 @@ class Feed:
 
     def end_all(self) -> None:
         """Send every viewer away: they come back elsewhere."""
-        for watcher in self._watchers:
-            watcher.end()
+        for listener in tuple(self._listeners):
+            listener.end()
 
     @asynccontextmanager
-    async def watch(self) -> AsyncIterator[FeedWatcher]:
-        """Everything that happens after this is entered reaches the watcher."""
-        watcher = FeedWatcher()
+    async def listen(self, listener: FeedListener) -> AsyncIterator[None]:
+        """Everything that happens after this is entered reaches the listener."""
         async with self._starting:
             if self._reader is None:
                 start = await self.last()
                 self._reader = asyncio.create_task(self._read(start), name="feed")
-            self._watchers.add(watcher)
+            self._listeners.add(listener)
         try:
-            yield watcher
+            yield
         finally:
-            self._watchers.discard(watcher)
-            if not self._watchers:
+            self._listeners.discard(listener)
+            if not self._listeners:
                 await self._stop()
 
     async def last(self) -> FeedId:
         """The id of the newest event; (0, 0, 0) of an empty feed."""
         with translated():
             newest = await self._client.xrevrange(FEED, count=1)
-        return _events(*newest[0])[-1].id if newest else (0, 0, 0)
-
-    async def first(self) -> FeedId | None:
-        """The id of the oldest event that is kept; None of an empty feed."""
-        with translated():
-            oldest = await self._client.xrange(FEED, count=1)
-        return _events(*oldest[0])[0].id if oldest else None
+        return _events(*newest[0])[-1].id if newest else BEGINNING
 
     async def after(self, feed_id: FeedId, limit: int = PAGE) -> list[FeedEvent]:
-        """The kept events after that id, in order: those of at most `limit` entries."""
+        """The event with that id, if it is kept, and those after it: at most `limit` entries."""
         start = f"{feed_id[0]}-{feed_id[1]}"
         with translated():
             entries = await self._client.xrange(FEED, min=start, count=limit)
         events = [event for entry in entries for event in _events(*entry)]
-        return [event for event in events if event.id > feed_id]
+        return [event for event in events if event.id >= feed_id]
 
     async def _stop(self) -> None:
         reader, self._reader = self._reader, None
@@ -169,15 +155,15 @@ class Feed:
             except REDIS_ERRORS as error:
                 log.warning("feed_disconnected", error=str(error))
                 await asyncio.sleep(0.1 + random.random() * 0.4)
-                for watcher in self._watchers:
-                    watcher.put(None)  # what came meanwhile, each reads for itself
+                for listener in tuple(self._listeners):
+                    listener.missed()  # what came meanwhile, each reads for itself
                 continue
             for _, entries in answer or ():
                 for entry_id, fields in entries:
                     position = entry_id.decode()
                     for event in _events(entry_id, fields):
-                        for watcher in self._watchers:
-                            watcher.put(event)
+                        for listener in tuple(self._listeners):
+                            listener.hear(event)
 
 
 def _events(entry_id: bytes, fields: dict[bytes, bytes]) -> list[FeedEvent]:
@@ -186,9 +172,12 @@ def _events(entry_id: bytes, fields: dict[bytes, bytes]) -> list[FeedEvent]:
     events = []
     for place, body in enumerate(loads(fields[b"e"])):
         feed_id = (int(major), int(minor), place)
-        head = f"id: {format_feed_id(feed_id)}\nevent: {body['kind']}\ndata: ".encode()
-        frame = head + dumps(body | about) + b"\n\n"
-        events.append(
-            FeedEvent(feed_id, EventKind(body["kind"]), about["type"], about["queue"], frame)
-        )
+        kind = _kind(body["kind"])
+        data = body if isinstance(kind, ServiceEventKind) else body | about
+        frame = sse_frame(format_feed_id(feed_id), kind, dumps(data))
+        events.append(FeedEvent(feed_id, kind, about["type"], about["queue"], frame, chunk(frame)))
     return events
+
+
+def _kind(name: str) -> EventKind | ServiceEventKind:
+    return ServiceEventKind(name) if name in SERVICE_EVENTS else EventKind(name)

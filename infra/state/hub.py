@@ -12,16 +12,17 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
+from infra.sse import chunk
 from infra.state.models import EventId, StoredEvent, parse_event_id
 from infra.state.redis import REDIS_ERRORS, Connections, StateUnavailable
 from infra.state.store import channel
 
 BACKLOG = 256
-"""Messages a viewer may lag behind before it is told to read the stream again."""
+"""Events a watcher may lag behind before it is told to look for itself."""
 
 CONFIRM_TIMEOUT = 5.0
 
@@ -33,12 +34,25 @@ class LiveEvent:
     """An event as it happens, its predecessor's id, and its bytes on the wire: one copy for all."""
 
     previous: EventId
-    event: StoredEvent
-    frame: bytes
+    id: EventId
+    terminal: bool
+    chunk: bytes
+
+
+class Listener(Protocol):
+    """Hears what happens to one task."""
+
+    def hear(self, event: LiveEvent) -> None: ...
+
+    def missed(self) -> None:
+        """Something may have happened that was not heard: read the stream again."""
+
+    def end(self) -> None:
+        """The process is stopping: nothing more will come."""
 
 
 class Watcher:
-    """One viewer of one task. `next()` gives the next event, or None: read the stream again."""
+    """A listener to wait with: `next()` gives the next event, or None: look for yourself."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[LiveEvent | None] = asyncio.Queue(BACKLOG)
@@ -51,12 +65,17 @@ class Watcher:
             return None
         return await self._queue.get()
 
-    def end(self) -> None:
-        """The hub is closing: nothing more will come."""
-        self.closed = True
-        self.put(None)
+    def hear(self, event: LiveEvent) -> None:
+        self._put(event)
 
-    def put(self, item: LiveEvent | None) -> None:
+    def missed(self) -> None:
+        self._put(None)
+
+    def end(self) -> None:
+        self.closed = True
+        self._put(None)
+
+    def _put(self, item: LiveEvent | None) -> None:
         try:
             self._queue.put_nowait(item)
         except asyncio.QueueFull:
@@ -68,7 +87,7 @@ class EventHub:
 
     def __init__(self, connections: Connections) -> None:
         self._client = connections.stream_client()
-        self._watchers: dict[str, set[Watcher]] = defaultdict(set)
+        self._listeners: dict[str, set[Listener]] = defaultdict(set)
         self._confirmed: dict[str, asyncio.Future[None]] = {}
         self._pubsub: Any = None
         self._reader: asyncio.Task[None] | None = None
@@ -76,9 +95,8 @@ class EventHub:
 
     def end_all(self) -> None:
         """Send every viewer away (the process is stopping): they come back elsewhere."""
-        for watchers in self._watchers.values():
-            for watcher in watchers:
-                watcher.end()
+        for listener in [one for several in self._listeners.values() for one in several]:
+            listener.end()
 
     async def close(self) -> None:
         if self._reader is not None:
@@ -92,15 +110,23 @@ class EventHub:
     @asynccontextmanager
     async def watch(self, task_id: str) -> AsyncIterator[Watcher]:
         """Everything that happens to the task after this is entered reaches the watcher."""
-        watcher, name = Watcher(), channel(task_id)
-        self._watchers[name].add(watcher)
+        watcher = Watcher()
+        async with self.listen(task_id, watcher):
+            yield watcher
+
+    @asynccontextmanager
+    async def listen(self, task_id: str, listener: Listener) -> AsyncIterator[None]:
+        """Everything that happens to the task after this is entered reaches the listener. Raises
+        `StateUnavailable`."""
+        name = channel(task_id)
+        self._listeners[name].add(listener)
         try:
             await self._subscribe(name)
-            yield watcher
+            yield
         finally:
-            self._watchers[name].discard(watcher)
-            if not self._watchers[name]:
-                del self._watchers[name]
+            self._listeners[name].discard(listener)
+            if not self._listeners[name]:
+                del self._listeners[name]
                 await self._unsubscribe(name)
 
     async def _subscribe(self, name: str) -> None:
@@ -128,7 +154,7 @@ class EventHub:
     async def _unsubscribe(self, name: str) -> None:
         """A failure is no matter: the reader finds the connection gone and makes a new one."""
         async with self._sending:
-            if name not in self._watchers and self._confirmed.pop(name, None) is not None:
+            if name not in self._listeners and self._confirmed.pop(name, None) is not None:
                 with contextlib.suppress(*REDIS_ERRORS):
                     await self._pubsub.unsubscribe(name)
 
@@ -146,9 +172,10 @@ class EventHub:
     async def _dispatch(self, message: list[Any]) -> None:
         kind, name = message[0], message[1].decode() if message[1] else ""
         if kind == b"message":
-            live = _read_live(message[2])
-            for watcher in self._watchers.get(name, ()):
-                watcher.put(live)
+            events = [_read_live(line) for line in message[2].split(b"\n")]
+            for listener in tuple(self._listeners.get(name, ())):
+                for event in events:
+                    listener.hear(event)
         elif kind == b"subscribe":
             self._subscribed(name)
         elif kind == b"unsubscribe":
@@ -160,8 +187,8 @@ class EventHub:
             confirmed.set_result(None)
             return
         # subscribed anew: from here on nothing is missed, but before it something may have been
-        for watcher in self._watchers.get(name, ()):
-            watcher.put(None)
+        for listener in tuple(self._listeners.get(name, ())):
+            listener.missed()
 
     async def _reconnect(self) -> None:
         """Subscribe anew to all that is watched; each confirmation has its viewers read again."""
@@ -172,7 +199,7 @@ class EventHub:
                 await old.aclose()
             try:
                 async with self._sending:
-                    if names := list(self._watchers):
+                    if names := list(self._listeners):
                         await self._pubsub.subscribe(*names)
                     else:
                         await self._pubsub.connect()
@@ -181,7 +208,9 @@ class EventHub:
             return
 
 
-def _read_live(body: bytes) -> LiveEvent:
-    previous, event_id, kind, json = body.split(b" ", 3)
+def _read_live(line: bytes) -> LiveEvent:
+    previous, event_id, kind, json = line.split(b" ", 3)
     event = StoredEvent(parse_event_id(event_id.decode()), kind.decode(), json)
-    return LiveEvent(parse_event_id(previous.decode()), event, event.frame())
+    return LiveEvent(
+        parse_event_id(previous.decode()), event.id, event.terminal, chunk(event.frame())
+    )

@@ -22,6 +22,8 @@ from infra.state.store import PREFIX
 
 BEAT_EVERY = 1.0
 DEAD_AFTER = 3.0
+DEAD_FOR = 10.0
+"""Seconds that a death is believed without another look, while the beat stands still."""
 LOOK_EVERY = 0.25
 FORGET_AFTER = 60
 """Seconds after which Redis drops a process that beats no more."""
@@ -37,7 +39,8 @@ def worker_key(worker: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """A worker process that beats, and the tasks it holds (ids, with the time they began)."""
+    """A worker process, and the tasks it holds (ids, with the time they began). `silent_for` is
+    the seconds since its last sign of life, by Redis' own clock."""
 
     id: str
     host: str
@@ -46,6 +49,14 @@ class WorkerRecord:
     queues: list[str]
     started_at: datetime
     active: dict[str, datetime]
+    kind: str = "worker"
+    concurrency: int = 0
+    """Tasks at once, per queue; 0 where a process of an older version does not say."""
+    silent_for: float = 0.0
+
+    @property
+    def gone(self) -> bool:
+        return self.silent_for >= DEAD_AFTER
 
 
 class Heartbeat:
@@ -100,6 +111,9 @@ class Workers:
 
     def __init__(self, connections: Connections) -> None:
         self._client = connections.client(max_connections=8)
+        self._dead: dict[str, tuple[int, float]] = {}
+        """The last beat of those seen to be dead, and when: one who held many tasks need not be
+        watched again for each of them."""
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -114,19 +128,19 @@ class Workers:
             await pipeline.execute()
 
     async def all(self) -> list[WorkerRecord]:
-        """The processes that beat within the last `FORGET_AFTER` seconds and are not dead since."""
+        """The processes that beat within the last `FORGET_AFTER` seconds."""
         with translated():
             names = [name.decode() for name in await self._client.zrange(WORKERS_KEY, 0, -1)]
             pipeline = self._client.pipeline(transaction=False)
             for name in names:
                 pipeline.hmget(worker_key(name), ["info", "active"])
-            rows = await pipeline.execute()
-            gone = [name for name, row in zip(names, rows, strict=True) if row[0] is None]
-            if gone:
-                await self._client.zrem(WORKERS_KEY, *gone)
-        return [
-            _record(name, row) for name, row in zip(names, rows, strict=True) if row[0] is not None
-        ]
+                pipeline.pttl(worker_key(name))
+            answers = await pipeline.execute()
+            rows = list(zip(names, answers[::2], answers[1::2], strict=True))
+            forgotten = [name for name, row, _ in rows if row[0] is None]
+            if forgotten:
+                await self._client.zrem(WORKERS_KEY, *forgotten)
+        return [_record(name, row, left) for name, row, left in rows if row[0] is not None]
 
     async def beats(self, names: Sequence[str]) -> list[int | None]:
         with translated():
@@ -153,16 +167,27 @@ class Workers:
     async def is_dead(self, worker: str) -> bool:
         """Watch `worker` until it beats (False) or has not for `DEAD_AFTER` seconds (True)."""
         (first,) = await self.beats([worker])
+        beat, seen = self._dead.get(worker, (None, 0.0))
+        if first is not None and first == beat and time.monotonic() - seen < DEAD_FOR:
+            return True
         deadline = time.monotonic() + DEAD_AFTER
         while time.monotonic() < deadline:
             await asyncio.sleep(LOOK_EVERY)
             (beat,) = await self.beats([worker])
             if beat != first:
                 return False
+        if first is not None:
+            self._dead[worker] = first, time.monotonic()
         return True
 
 
-def _record(name: str, row: list[bytes | None]) -> WorkerRecord:
+def taking(workers: Sequence[WorkerRecord], queue: str) -> list[WorkerRecord]:
+    """Those that live and take from the queue, unless somebody has ordered otherwise."""
+    return [worker for worker in workers if queue in worker.queues and not worker.gone]
+
+
+def _record(name: str, row: list[bytes | None], left: int) -> WorkerRecord:
+    """`left`: milliseconds until Redis drops the process, which each sign of life sets anew."""
     info = loads(row[0] or b"{}")
     active = loads(row[1] or b"{}")
     return WorkerRecord(
@@ -173,4 +198,7 @@ def _record(name: str, row: list[bytes | None]) -> WorkerRecord:
         queues=info["queues"],
         started_at=moment(info["started_at"]),
         active={task_id: moment(since) for task_id, since in active.items()},
+        kind=info.get("kind", "worker"),
+        concurrency=info.get("concurrency", 0),
+        silent_for=max(0.0, FORGET_AFTER - left / 1000) if left >= 0 else 0.0,
     )

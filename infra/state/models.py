@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from stepline.contract import EventKind, Status
 
 from infra.cancellation import Cancellation
+from infra.sse import frame
 
 EventId: TypeAlias = tuple[int, int]
 """(attempt, seq): the stream entry's id and the SSE id, `attempt-seq`."""
@@ -51,8 +52,7 @@ class StoredEvent:
 
     def frame(self) -> bytes:
         """The event on the wire."""
-        head = f"id: {format_event_id(self.id)}\nevent: {self.kind}\ndata: ".encode()
-        return head + self.json + b"\n\n"
+        return frame(format_event_id(self.id), self.kind, self.json)
 
 
 @dataclass(slots=True)

@@ -1,11 +1,14 @@
-"""The Lua scripts, and group commit: what is asked during one round trip goes out in the next."""
+"""The Lua scripts, and group commit: what is asked during one round trip goes out in the next.
+
+Calls of one script that wait in a row become one: it runs once, for each of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,32 +16,56 @@ from typing import Any
 import redis.asyncio as async_redis
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 
+from infra.state.pipeline import Pipeline
 from infra.state.redis import REDIS_ERRORS, StateUnavailable
 
 FOLDER = Path(__file__).parent / "scripts"
 NAMES = (
     "submit",
-    "confirm",
+    "forget",
     "release",
+    "advance",
     "claim",
     "write",
     "settle",
     "end",
     "restore",
     "reserve",
+    "control",
+    "expire",
 )
 PRELUDE = FOLDER / "_feed.lua"
+EACH = FOLDER / "_each.lua"
 TELLING = {"submit", "claim", "write", "settle", "end"}
 """Those that write events, and tell the feed of them."""
 MAX_BATCH = 256
+MAX_TOGETHER = 64
+"""Calls that one run of a script takes: Redis does nothing else meanwhile."""
 
 Argument = str | bytes | int | float
 
 
 @dataclass(slots=True)
 class _Call:
-    command: tuple[Argument, ...]
+    """A call of a script, or (without one) a plain command as its `args`."""
+
+    script: str | None
+    keys: Sequence[str]
+    args: list[Argument]
     future: asyncio.Future[Any]
+
+
+@dataclass(slots=True)
+class _Command:
+    """What goes over the wire at once: a plain command, or the calls of one script in a row."""
+
+    calls: list[_Call]
+
+    def answers(self, answer: Any) -> Sequence[Any]:
+        """The answer of each call."""
+        if self.calls[0].script is None or isinstance(answer, Exception):
+            return [answer] * len(self.calls)
+        return answer  # type: ignore[no-any-return]
 
 
 class ScriptRunner:
@@ -48,7 +75,7 @@ class ScriptRunner:
     """
 
     def __init__(self, client: async_redis.Redis) -> None:
-        self._client = client
+        self._pipeline = Pipeline(client)
         self._sources = {name: _source(name) for name in NAMES}
         self._digests = {
             name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
@@ -61,19 +88,29 @@ class ScriptRunner:
         if self._flusher is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._flusher
+        await self._pipeline.close()
 
     async def run(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Run a script. Raises `StateUnavailable`; whether it took effect is then unknown."""
-        return await self.command("EVALSHA", self._digests[name], len(keys), *keys, *args)
+        return await self.call(name, keys, args)
 
     async def command(self, *command: Argument) -> Any:
         """Run a plain command in the same pipelines."""
+        return await self.call(None, (), command)
+
+    def call(
+        self, name: str | None, keys: Sequence[str], args: Sequence[Argument]
+    ) -> asyncio.Future[Any]:
+        """As `run`, for a caller with several to wait for."""
         # encoded here, so that a text that cannot be is its own caller's error and nobody else's
-        call = _Call(tuple(map(_encoded, command)), asyncio.get_running_loop().create_future())
+        encoded: list[Argument] = [
+            item.encode() if isinstance(item, str) else item for item in args
+        ]
+        call = _Call(name, keys, encoded, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush(), name="redis-flush")
-        return await call.future
+        return call.future
 
     async def _flush(self) -> None:
         batch: list[_Call] = []
@@ -89,46 +126,72 @@ class ScriptRunner:
             self._flusher = None
 
     async def _send(self, batch: list[_Call]) -> None:
+        commands = list(_together(batch))
         try:
-            answers = await self._pipeline(batch)
+            answers = await self._run(commands)
             unknown = [isinstance(answer, NoScriptError) for answer in answers]
             if any(unknown):
                 await self._load()
                 # all that came after is sent again too: a caller's order holds
                 first = unknown.index(True)
-                answers[first:] = await self._pipeline(batch[first:])
+                answers[first:] = await self._run(commands[first:])
         except REDIS_ERRORS as error:
             _fail(batch, StateUnavailable(f"Redis: {type(error).__name__}: {error}"))
             return
-        for call, answer in zip(batch, answers, strict=True):
-            if call.future.done():
-                continue
-            if isinstance(answer, ResponseError):
-                call.future.set_exception(_response_error(answer))
-            elif isinstance(answer, Exception):
-                call.future.set_exception(StateUnavailable(f"Redis: {answer}"))
-            else:
-                call.future.set_result(answer)
+        for command, together in zip(commands, answers, strict=True):
+            for call, answer in zip(command.calls, command.answers(together), strict=True):
+                _resolve(call, answer)
 
-    async def _pipeline(self, batch: list[_Call]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for call in batch:
-            pipeline.execute_command(*call.command)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        return answers
+    async def _run(self, commands: Sequence[_Command]) -> list[Any]:
+        return await self._pipeline.run([self._words(command) for command in commands])
+
+    def _words(self, command: _Command) -> list[Argument]:
+        calls, name = command.calls, command.calls[0].script
+        if name is None:
+            return calls[0].args
+        keys = [key for call in calls for key in call.keys]
+        words: list[Argument] = ["EVALSHA", self._digests[name], len(keys), *keys, len(calls)]
+        for call in calls:
+            words += (len(call.keys), len(call.args))
+        for call in calls:
+            words += call.args
+        return words
 
     async def _load(self) -> None:
-        for source in self._sources.values():
-            await self._client.script_load(source)
+        loads = [("SCRIPT", "LOAD", source) for source in self._sources.values()]
+        for answer in await self._pipeline.run(loads):
+            if isinstance(answer, ResponseError):
+                raise answer
 
 
 def _source(name: str) -> str:
     body = (FOLDER / f"{name}.lua").read_text()
-    return PRELUDE.read_text() + body if name in TELLING else body
+    prelude = PRELUDE.read_text() if name in TELLING else "local close = nil\n"
+    return f"{prelude}local function call(KEYS, ARGV)\n{body}end\n{EACH.read_text()}"
 
 
-def _encoded(argument: Argument) -> Argument:
-    return argument.encode() if isinstance(argument, str) else argument
+def _together(batch: Sequence[_Call]) -> Iterator[_Command]:
+    """In the order of the calls: those of one script in a row, and each plain command."""
+    run: list[_Call] = []
+    for call in batch:
+        same = run and call.script is not None and call.script == run[0].script
+        if run and not (same and len(run) < MAX_TOGETHER):
+            yield _Command(run)
+            run = []
+        run.append(call)
+    if run:
+        yield _Command(run)
+
+
+def _resolve(call: _Call, answer: Any) -> None:
+    if call.future.done():
+        return
+    if isinstance(answer, ResponseError):
+        call.future.set_exception(_response_error(answer))
+    elif isinstance(answer, Exception):
+        call.future.set_exception(StateUnavailable(f"Redis: {answer}"))
+    else:
+        call.future.set_result(answer)
 
 
 def _fail(batch: list[_Call], error: Exception) -> None:

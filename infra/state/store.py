@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from secrets import token_hex
 from typing import Any, Literal
 
@@ -32,11 +34,16 @@ from infra.state.models import (
 from infra.state.redis import Connections, translated
 from infra.state.scripts import Argument, ScriptRunner
 
-UNCONFIRMED_TTL = 3600
-"""Seconds that a task lives whose publish was never confirmed."""
+UNCONFIRMED_FOR = 3600
+"""Seconds that a task is kept whose publish was never confirmed."""
+
+TOGETHER = 200
+"""Tasks whose expiry one run of the script sets."""
 
 PREFIX = "stepline:"
 CALLED_OFF = f"{PREFIX}called-off"
+UNCONFIRMED = f"{PREFIX}unconfirmed"
+"""Tasks that the broker may not have, by the time of their submission."""
 CALLED_OFF_KEPT = 3600
 """Seconds that the workers are told of a cancellation; the task's own flag stays as long as it."""
 
@@ -53,6 +60,15 @@ def events_key(task_id: str) -> str:
 
 def steps_key(task_id: str) -> str:
     return f"{task_key(task_id)}:steps"
+
+
+def keys_of(*task_ids: str) -> list[str]:
+    """The keys of each task, as the scripts want them."""
+    return [
+        key
+        for task_id in task_ids
+        for key in (task_key(task_id), events_key(task_id), steps_key(task_id))
+    ]
 
 
 def channel(task_id: str) -> str:
@@ -80,20 +96,55 @@ class State:
     ) -> bool:
         """Create the task, PENDING or SCHEDULED, with its `queued` event and the checkpoints that
         it takes over; False if it is there already."""
+        _, created = await asyncio.gather(
+            self._unconfirmed([task.id]), self._submit(queue, task, steps or {})
+        )
+        return bool(created)
+
+    async def submit_all(self, queue: str, tasks: Sequence[TaskMessage]) -> None:
+        """Several that take over nothing."""
+        noted = self._unconfirmed([task.id for task in tasks])
+        await asyncio.gather(noted, *(self._submit(queue, task, {}) for task in tasks))
+
+    def _unconfirmed(self, task_ids: Sequence[str]) -> asyncio.Future[Any]:
+        moment = time.time()
+        items = [item for task_id in task_ids for item in (moment, task_id)]
+        return self.scripts.call(None, (), ["ZADD", UNCONFIRMED, *items])
+
+    def _submit(
+        self, queue: str, task: TaskMessage, steps: Mapping[str, bytes]
+    ) -> asyncio.Future[Any]:
         fields = created_fields(queue, task)
         queued = dumps(queued_event(task))
-        args: list[Argument] = [UNCONFIRMED_TTL, queued, len(steps or {}), *_flat(steps or {})]
-        keys = [task_key(task.id), events_key(task.id), steps_key(task.id)]
-        return bool(await self.scripts.run("submit", keys, [*args, *_flat(fields)]))
+        args: list[Argument] = [task.type, queue, queued, len(steps), *_flat(steps)]
+        return self.scripts.call("submit", keys_of(task.id), [*args, *_flat(fields)])
 
-    async def confirm(self, task_id: str) -> None:
-        """The broker has it: lift the expiry."""
-        keys = [task_key(task_id), events_key(task_id), steps_key(task_id)]
-        await self.scripts.run("confirm", keys, [])
+    async def confirm(self, *task_ids: str) -> None:
+        """The broker has them: they stay."""
+        await self.scripts.command("ZREM", UNCONFIRMED, *task_ids)
+
+    async def forget_unconfirmed(self, limit: int = TOGETHER) -> int:
+        """Let go of tasks whose publish was never confirmed and that nobody has taken in
+        `UNCONFIRMED_FOR` seconds: at most `limit`. Returns how many it looked at. Should the broker
+        have one after all, its worker makes it anew."""
+        before = time.time() - UNCONFIRMED_FOR
+        old = await self.scripts.command(
+            "ZRANGEBYSCORE", UNCONFIRMED, "-inf", before, "LIMIT", 0, limit
+        )
+        task_ids = [text(item) for item in old]
+        if task_ids:
+            await self.scripts.run("forget", keys_of(*task_ids), [])
+            await self.confirm(*task_ids)
+        return len(task_ids)
 
     async def release(self, task_id: str) -> None:
         """The time of a deferred task has come: it waits for a worker now."""
         await self.scripts.run("release", [task_key(task_id)], [timestamp(utc_now())])
+
+    async def bring_forward(self, task_id: str, at: datetime) -> None:
+        """Let a deferred task be due at `at`."""
+        args: list[Argument] = [at.timestamp() * 1000, timestamp(utc_now())]
+        await self.scripts.run("advance", [task_key(task_id)], args)
 
     async def end(
         self,
@@ -172,9 +223,7 @@ class State:
         args += [task.attempt, task.failures, head, tail, started]
         if create:
             args += [1, *_flat(created_fields(queue, task))]
-        answer = await self.scripts.run(
-            "claim", [task_key(task.id), events_key(task.id), steps_key(task.id)], args
-        )
+        answer = await self.scripts.run("claim", keys_of(task.id), args)
         return read_claim(answer, token)
 
     async def write(
@@ -194,7 +243,7 @@ class State:
         args += [len(fields or {}), *_flat(fields or {})]
         args += [len(steps or {}), *_flat(steps or {})]
         args += [len(drop), *(format_event_id(item) for item in drop)]
-        keys = [task_key(task_id), events_key(task_id), steps_key(task_id)]
+        keys = keys_of(task_id)
         return text(await self.scripts.run("write", keys, args))  # type: ignore[return-value]
 
     async def settle(
@@ -212,7 +261,7 @@ class State:
         for event in events:
             args += [format_event_id(event.id), event.kind, event.json]
         args += [len(steps or {}), *_flat(steps or {}), *_flat(fields)]
-        keys = [task_key(task_id), events_key(task_id), steps_key(task_id)]
+        keys = keys_of(task_id)
         return text(await self.scripts.run("settle", keys, args))  # type: ignore[return-value]
 
     async def restore(
@@ -241,7 +290,7 @@ class State:
         args += [len(steps), *_flat(steps), len(events)]
         for event in events:
             args += [format_event_id(event.id), event.kind, event.json]
-        keys = [task_key(task.id), events_key(task.id), steps_key(task.id)]
+        keys = keys_of(task.id)
         return text(await self.scripts.run("restore", keys, args))  # type: ignore[return-value]
 
     async def get(self, task_id: str) -> TaskState | None:
@@ -258,23 +307,28 @@ class State:
 
     async def events(self, task_id: str, after: EventId = (0, 0)) -> list[StoredEvent]:
         """The events that are kept, in order, after the one with id `after`."""
-        with translated():
-            entries = await self._client.xrange(
-                events_key(task_id), min=f"({format_event_id(after)}" if any(after) else "-"
-            )
+        events = await self.events_from(task_id, after)
+        return [event for event in events if event.id > after]
+
+    async def events_from(
+        self, task_id: str, event_id: EventId, limit: int | None = None
+    ) -> list[StoredEvent]:
+        """The event with that id, if it is kept, and the at most `limit` after it, in order."""
+        start = format_event_id(event_id) if any(event_id) else "-"
+        limits: tuple[Argument, ...] = () if limit is None else ("COUNT", limit + 1)
+        entries = await self.scripts.command("XRANGE", events_key(task_id), start, "+", *limits)
         return [
-            StoredEvent(parse_event_id(text(entry_id)), text(entry[b"k"]), entry[b"d"])
-            for entry_id, entry in entries
+            StoredEvent(parse_event_id(text(entry_id)), text(fields[1]), fields[3])
+            for entry_id, fields in entries  # k kind d json
         ]
 
-    async def expire(self, task_ids: Iterable[str], seconds: int) -> None:
+    async def expire(self, task_ids: Sequence[str], seconds: int) -> None:
         """Let ended tasks go after `seconds`."""
-        with translated():
-            pipeline = self._client.pipeline(transaction=False)
-            for task_id in task_ids:
-                for key in (task_key(task_id), events_key(task_id), steps_key(task_id)):
-                    pipeline.expire(key, seconds)
-            await pipeline.execute()
+        runs = [
+            self.scripts.call("expire", keys_of(*task_ids[start : start + TOGETHER]), [seconds])
+            for start in range(0, len(task_ids), TOGETHER)
+        ]
+        await asyncio.gather(*runs)
 
 
 def queued_event(task: TaskMessage) -> dict[str, Any]:

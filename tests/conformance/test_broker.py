@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -195,6 +196,34 @@ async def test_a_delivery_is_settled_once(broker: Broker) -> None:
     await new.ack()
 
 
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_the_order_of_settling_only_what_is_released_comes_again(
+    broker: Broker, seed: int
+) -> None:
+    consumer, numbers, luck = Consumer(), range(120), random.Random(seed)
+    subscription = await broker.consume(QUEUE, consumer, prefetch=200)
+    for number in numbers:
+        await broker.send(QUEUE, message(b"%d" % number))
+    await wait_for(lambda: len(consumer.held) == len(numbers))
+    handed_out, consumer.held = consumer.held, []
+
+    async def settle(delivery: Delivery) -> None:
+        for _ in range(luck.randrange(4)):  # some in the same turn of the loop, others later
+            await asyncio.sleep(0)
+        await (delivery.release() if delivery in released else delivery.ack())
+
+    released = luck.sample(handed_out, 20)
+    await asyncio.gather(*map(settle, luck.sample(handed_out, len(handed_out))))
+    await broker.send(QUEUE, message(b"after"))  # the channel is as it was
+    await wait_for(lambda: len(consumer.held) == 21)
+    await subscription.close()
+
+    assert sorted(consumer.bodies) == sorted(
+        [*(delivery.message.body for delivery in released), b"after"]
+    )
+    await wait_for(lambda: depth_is(broker, QUEUE, 21))
+
+
 async def test_a_closed_consumer_s_messages_go_to_another(broker: Broker) -> None:
     first, second = Consumer(), Consumer()
     closing = await broker.consume(QUEUE, first, prefetch=10)
@@ -291,6 +320,26 @@ async def test_a_queue_outside_the_topology_is_named_and_harms_nothing(broker: B
         await broker.send("nowhere", message(), delay=0.25)
 
     await broker.check()
+
+
+async def test_a_check_tells_which_queues_nobody_consumes(broker: Broker) -> None:
+    first = await broker.check()
+    assert QUEUE in first
+    assert (await broker.check())[QUEUE] > first[QUEUE]
+
+    subscription = await broker.consume(QUEUE, Consumer(), prefetch=1)
+    idle = await broker.check()
+    assert QUEUE not in idle
+    assert OTHER in idle
+
+    await subscription.close()
+
+    async def left() -> bool:
+        return QUEUE in await broker.check()
+
+    await wait_for(left)
+    now = await broker.check()
+    assert now[QUEUE] < now[OTHER], "counted from when it lost its consumer"
 
 
 async def test_a_subscriber_may_begin_again_on_a_fresh_channel(broker: Broker) -> None:

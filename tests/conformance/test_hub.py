@@ -42,9 +42,9 @@ async def test_a_watcher_misses_nothing_after_it_has_come(
             first, last = await watcher.next(), await watcher.next()
             assert first is not None
             assert last is not None
-            assert (first.previous, first.event.id) == ((0, 1), (1, 1))
-            assert (last.previous, last.event.id, last.event.terminal) == ((1, 1), (1, 2), True)
-            assert last.frame == last.event.frame()
+            assert (first.previous, first.id) == ((0, 1), (1, 1))
+            assert (last.previous, last.id, last.terminal) == ((1, 1), (1, 2), True)
+            assert b"id: 1-2\nevent: succeeded\ndata: {" in last.chunk
 
 
 async def test_a_watcher_that_lags_is_told_to_read_again(
@@ -99,8 +99,8 @@ async def test_a_viewer_hears_of_its_own_task_alone(
         live = await asyncio.wait_for(watcher.next(), 5)
 
     assert live is not None
-    assert b"started" in live.frame
-    assert task.id.encode() in live.frame
+    assert b"started" in live.chunk
+    assert task.id.encode() in live.chunk
 
 
 async def test_a_viewer_may_leave_and_come_back(
@@ -113,7 +113,7 @@ async def test_a_viewer_may_leave_and_come_back(
             await state.write(task.id, "token", events=[event(1, seq)])
             live = await asyncio.wait_for(watcher.next(), 5)
             assert live is not None
-            assert (live.previous, live.event.id) == ((1, seq - 1), (1, seq))
+            assert (live.previous, live.id) == ((1, seq - 1), (1, seq))
 
 
 async def test_nothing_is_kept_of_tasks_that_nobody_watches_any_more(hub: EventHub) -> None:
@@ -122,7 +122,7 @@ async def test_nothing_is_kept_of_tasks_that_nobody_watches_any_more(hub: EventH
             pass
 
     await wait_for(lambda: not hub._pubsub.channels)
-    assert not hub._watchers
+    assert not hub._listeners
     assert not hub._confirmed
 
 
@@ -154,6 +154,6 @@ async def test_a_cut_connection_has_every_viewer_read_again_and_live_events_go_o
         for watcher in (one, two):
             live = await asyncio.wait_for(watcher.next(), 5)
             assert live is not None
-            assert live.event.terminal
+            assert live.terminal
     await hub.close()
     await state.close()

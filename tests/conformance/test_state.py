@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 from stepline.contract import EventKind, Status
 
 from infra.codec import dumps, loads, now
@@ -22,7 +23,14 @@ from infra.state.idempotency import IdempotencyKeys
 from infra.state.liveness import DEAD_AFTER, FORGET_AFTER, Heartbeat, Workers, worker_key
 from infra.state.models import Early, Ended, Held, Missing, NewEvent, Yours
 from infra.state.redis import Connections, StateUnavailable
-from infra.state.store import UNCONFIRMED_TTL, State, events_key, steps_key, task_key
+from infra.state.store import (
+    UNCONFIRMED,
+    UNCONFIRMED_FOR,
+    State,
+    events_key,
+    steps_key,
+    task_key,
+)
 from tests.waiting import wait_for
 
 QUEUE = "quick_tasks"
@@ -47,6 +55,21 @@ async def end(state: State, task: TaskMessage, token: str = "token", seq: int = 
     )
 
 
+async def test_calls_that_meet_have_each_its_own_answer(state: State, task: TaskMessage) -> None:
+    tasks = [replace(task, id=f"{task.id[:-3]}{number:03}") for number in range(150)]
+    await state.scripts.command("SET", events_key(tasks[70].id), "no stream")
+    await state.submit(QUEUE, tasks[3])
+
+    answers = await asyncio.gather(
+        *(state.submit(QUEUE, item) for item in tasks), return_exceptions=True
+    )
+
+    assert isinstance(answers[70], ResponseError)
+    assert "WRONGTYPE" in str(answers[70])
+    assert [number for number, answer in enumerate(answers) if answer is False] == [3]
+    assert sum(answer is True for answer in answers) == 148
+
+
 async def test_a_task_is_created_once(state: State, task: TaskMessage) -> None:
     assert await state.submit(QUEUE, task) is True
     assert await state.submit(QUEUE, replace(task, name="another")) is False
@@ -58,17 +81,59 @@ async def test_a_task_is_created_once(state: State, task: TaskMessage) -> None:
     assert [item.kind for item in await state.events(task.id)] == ["queued"]
 
 
-async def test_what_was_never_confirmed_expires_and_what_was_does_not(
+async def unconfirmed_for(state: State, task: TaskMessage, seconds: float) -> None:
+    """As if it had been submitted so long ago."""
+    await state._client.zincrby(UNCONFIRMED, -seconds, task.id)
+
+
+async def test_what_was_never_confirmed_is_forgotten_after_its_time(
     state: State, task: TaskMessage
 ) -> None:
+    await state.submit(QUEUE, task, {"0:first": b"1"})
+    await unconfirmed_for(state, task, UNCONFIRMED_FOR - 60)
+    assert await state.forget_unconfirmed() == 0
+    assert await state.get(task.id) is not None
+
+    await unconfirmed_for(state, task, 120)
+
+    assert await state.forget_unconfirmed() == 1
+    keys = [task_key(task.id), events_key(task.id), steps_key(task.id), UNCONFIRMED]
+    assert await state._client.exists(*keys) == 0
+
+
+async def test_what_was_confirmed_stays(state: State, task: TaskMessage) -> None:
     await state.submit(QUEUE, task)
-    client = state._client
-    assert 0 < await client.ttl(task_key(task.id)) <= UNCONFIRMED_TTL
+    await unconfirmed_for(state, task, UNCONFIRMED_FOR + 60)
 
     await state.confirm(task.id)
 
-    assert await client.ttl(task_key(task.id)) == -1
-    assert await client.ttl(events_key(task.id)) == -1
+    assert await state.forget_unconfirmed() == 0
+    assert await state.get(task.id) is not None
+    assert await state._client.ttl(task_key(task.id)) == -1
+
+
+async def test_what_was_taken_stays_whether_it_was_confirmed_or_not(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    await unconfirmed_for(state, task, UNCONFIRMED_FOR + 60)
+
+    assert await state.forget_unconfirmed() == 1  # looked at, and off the list
+    assert await state.forget_unconfirmed() == 0
+    found = await state.get(task.id)
+    assert found is not None
+    assert found.status is Status.RUNNING
+
+
+async def test_many_at_once_are_confirmed_together(state: State, task: TaskMessage) -> None:
+    tasks = [replace(task, id=f"many-{number}") for number in range(70)]
+    await state.submit_all(QUEUE, tasks)
+    assert await state._client.zcard(UNCONFIRMED) == 70
+
+    await state.confirm(*(item.id for item in tasks))
+
+    assert await state._client.exists(UNCONFIRMED) == 0
 
 
 async def test_a_late_confirm_does_not_revive_what_is_to_expire(
@@ -270,15 +335,6 @@ async def test_one_caller_s_writes_keep_their_order_in_a_shared_round_trip(
     assert set(answers) == {"ok"}
     ids = [item.id for item in await state.events(task.id)]
     assert ids == [(0, 1), (1, 1), *((1, seq) for seq in range(2, 302))]
-
-
-async def test_a_task_that_is_claimed_expires_no_more(state: State, task: TaskMessage) -> None:
-    await state.submit(QUEUE, task)
-
-    await claimed(state, task)
-
-    assert await state._client.ttl(task_key(task.id)) == -1
-    assert await state._client.ttl(events_key(task.id)) == -1
 
 
 async def test_what_the_envelope_knows_is_the_least_that_a_claim_gives(

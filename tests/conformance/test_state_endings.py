@@ -6,10 +6,11 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from stepline.contract import EventKind, Status
 
 from infra.cancellation import Cancellation
-from infra.codec import loads
+from infra.codec import loads, now
 from infra.envelope import TaskMessage
 from infra.state.hub import EventHub
 from infra.state.models import (
@@ -83,7 +84,7 @@ async def test_its_end_is_announced_to_whoever_watches(
         live = await watcher.next()
 
     assert live is not None
-    assert (live.previous, live.event.id, live.event.kind) == ((0, 1), (0, 2), "cancelled")
+    assert (live.previous, live.id, live.terminal) == ((0, 1), (0, 2), True)
     await hub.close()
 
 
@@ -153,8 +154,29 @@ async def test_the_workers_hear_of_what_is_called_off(state: State, task: TaskMe
     assert await state.called_off() == []
 
 
-async def test_a_deferred_task_is_early_until_its_time(state: State, task: TaskMessage) -> None:
+async def test_a_deferred_task_that_is_brought_forward_can_be_claimed_at_once(
+    state: State, task: TaskMessage
+) -> None:
     deferred = replace(task, run_at=time.time() + 100)
+    await state.submit(QUEUE, deferred)
+    at = now()
+
+    await state.bring_forward(task.id, at)
+    await state.bring_forward("nobody", at)
+
+    found = await state.get(task.id)
+    assert found is not None
+    assert found.run_at == pytest.approx(at.timestamp(), abs=0.01)
+    claim = await state.claim(QUEUE, deferred, token="x", worker="w")
+    assert isinstance(claim, Yours)
+    await state.bring_forward(task.id, at)  # too late: it runs
+    found = await state.get(task.id)
+    assert found is not None
+    assert found.not_before == 0
+
+
+async def test_a_deferred_task_is_early_until_its_time(state: State, task: TaskMessage) -> None:
+    deferred = replace(task, run_at=round(time.time()) + 100.5)
     await state.submit(QUEUE, deferred)
     found = await state.get(task.id)
     assert found is not None
@@ -163,7 +185,7 @@ async def test_a_deferred_task_is_early_until_its_time(state: State, task: TaskM
     early = await state.claim(QUEUE, deferred, token="x", worker="w")
 
     assert isinstance(early, Early)
-    assert 99 < early.wait <= 100
+    assert 98 < early.wait < 102
 
 
 async def test_a_released_task_waits_for_a_worker(state: State, task: TaskMessage) -> None:

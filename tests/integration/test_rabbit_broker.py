@@ -24,6 +24,7 @@ from infra.broker.topology import Topology
 from infra.services.ports import free_port
 from infra.services.rabbitmq import RabbitMQ
 from tests.conformance.test_broker import Consumer
+from tests.killing import kill_broker
 from tests.waiting import wait_for
 
 QUEUE = "quick_tasks"
@@ -172,6 +173,26 @@ async def test_a_lost_exchange_costs_the_publisher_a_channel_and_no_consumer(
     await held.ack()
 
 
+async def test_all_announcements_reach_a_bound_queue_and_none_is_missed_without_one(
+    broker: RabbitBroker, rabbitmq: RabbitMQ, vhost: str
+) -> None:
+    messages = [Message("event", b"%d" % number) for number in range(5)]
+    await broker.announce("quick.succeeded", *messages)
+    rabbitmq.management("PUT", f"/api/queues/{vhost}/outside", {"durable": True})
+    binding = f"/api/bindings/{vhost}/e/stepline.events/q/outside"
+    rabbitmq.management("POST", binding, {"routing_key": "quick.*"})
+
+    await broker.announce("quick.succeeded", *messages)
+    await broker.announce("email.succeeded", *messages)
+
+    got = rabbitmq.management(
+        "POST",
+        f"/api/queues/{vhost}/outside/get",
+        {"count": 100, "ackmode": "ack_requeue_false", "encoding": "auto"},
+    )
+    assert [item["payload"] for item in got] == ["0", "1", "2", "3", "4"]
+
+
 async def announces(broker: RabbitBroker) -> bool:
     try:
         await broker.announce("quick.succeeded", MESSAGE)
@@ -257,9 +278,7 @@ async def test_a_killed_broker_is_told_at_once_and_found_again(own_rabbitmq: Rab
     await broker.send(QUEUE, MESSAGE)
     await (await consumer.take()).ack()
 
-    # a quorum queue made in the seconds before a kill may not be on disk: not what is tested here
-    own_rabbitmq.ctl("eval", "[dets:sync(Table) || Table <- dets:all()].")
-    own_rabbitmq.kill()
+    kill_broker(own_rabbitmq)
     await wait_for(lambda: refuses_fast(broker))
     own_rabbitmq.start()
 
@@ -285,8 +304,8 @@ async def test_a_consumer_that_the_broker_has_forgotten_begins_anew(
     consumer = Consumer()
     subscription = await broker.consume(QUEUE, consumer, prefetch=10)
     (runner,) = broker._subscriptions
-    assert runner._queue is not None
-    await runner._queue.cancel(runner._tag)  # and nobody tells the subscription
+    assert runner._raw is not None
+    await runner._raw.basic_cancel(runner._tag)  # and nobody tells the subscription
     await broker.send(QUEUE, MESSAGE)
 
     delivery = await consumer.take(ASSERT_EVERY * 4)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from stepline.authoring import Context, handler
 from stepline.contract import Status
 
 from infra.broker.topology import HISTORY_QUEUE
+from infra.codec import now
+from infra.state.models import Yours
 from tests.stack import EngineStack, a_type
 from tests.waiting import wait_for
 from workers.rescue import republish_all, sweep
@@ -49,6 +52,38 @@ async def test_a_task_whose_message_is_lost_is_brought_back(stack_of: StackOf) -
 
     assert (await stack.ended(task_id)).status is Status.SUCCESS
     assert (await stack.recorded(task_id)).result == "done"
+
+
+async def test_a_barrier_that_was_lost_itself_is_sent_again(stack_of: StackOf) -> None:
+    stack = await stack_of(a_type("work", work))
+    await stack.worker()
+    task_id = await lose(stack)
+    await stack.resources.barriers.begin("lost", now())  # and its markers went with their queues
+
+    assert await sweep(stack.resources, ["quick_tasks"]) == 0
+    await wait_for(lambda: passed(stack))
+    assert await sweep(stack.resources, ["quick_tasks"]) == 1
+
+    assert (await stack.ended(task_id)).status is Status.SUCCESS
+
+
+async def test_what_a_dead_worker_held_is_brought_back_if_its_message_is_lost(
+    stack_of: StackOf,
+) -> None:
+    stack = await stack_of(a_type("work", work))
+    await stack.worker()
+    task_id = await lose(stack)
+    (task,) = stack.draft("work").tasks
+    mine = replace(task, id=task_id)
+    claim = await stack.resources.state.claim("quick_tasks", mine, token="t", worker="dead")
+    assert isinstance(claim, Yours)
+
+    await sweep(stack.resources, ["quick_tasks"])
+    await wait_for(lambda: passed(stack))
+    assert await sweep(stack.resources, ["quick_tasks"]) == 1
+
+    ended = await stack.ended(task_id)
+    assert (ended.status, ended.attempt) == (Status.SUCCESS, 2)
 
 
 async def test_a_waiting_backlog_is_left_alone(stack_of: StackOf) -> None:

@@ -61,6 +61,34 @@ async def test_a_handler_gets_its_cancelled_error_and_cleans_up(stack_of: StackO
     await wait_for(lambda: _forgotten(stack))
 
 
+async def test_a_surprise_does_not_end_the_look_at_what_is_called_off(
+    stack_of: StackOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [RuntimeError("what nobody has foreseen"), ValueError("nor this")]
+
+    @handler
+    async def endless(_ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    stack = await stack_of(a_type("endless", endless))
+    report = stack.resources.workers.report
+
+    async def surprised(*args: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await report(*args)
+
+    monkeypatch.setattr(stack.resources.workers, "report", surprised)
+    await stack.worker()
+    task_id = await stack.submit("endless")
+    await until_running(stack, task_id)
+    await wait_for(lambda: not failures)
+
+    assert await cancel(stack.resources, task_id, ORDER) is Status.RUNNING
+
+    assert (await stack.recorded(task_id)).status is Status.CANCELLED
+
+
 async def _forgotten(stack: EngineStack) -> bool:
     return await stack.resources.state.called_off() == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from stepline.authoring import RetryPolicy
 from stepline.errors import Reject, Retry
 
 from workers.chain import StepTimeout
-from workers.retry import GiveUp, TryAgain, decide, describe
+from workers.retry import TRACEBACK_LIMIT, GiveUp, TryAgain, decide, describe, traceback_of
 
 POLICY = RetryPolicy(attempts=3, base=2.0, cap=5.0)
 
@@ -84,3 +86,35 @@ def test_no_wait_is_negative_or_beyond_the_cap(failures: int, draw: float) -> No
 def test_a_policy_without_an_attempt_makes_no_sense() -> None:
     with pytest.raises(ValueError, match="attempts"):
         RetryPolicy(attempts=0)
+
+
+def test_an_unexpected_exception_keeps_a_traceback_from_the_handler_on() -> None:
+    def deeper() -> None:
+        raise ValueError("amqp://me:hidden-word@host refused")
+
+    try:
+        deeper()
+    except ValueError as error:
+        failure = describe(error, "step")
+
+    text = failure.details["traceback"]
+    assert "in deeper" in text
+    assert text.endswith("ValueError: amqp://me:***@host refused\n")
+    assert "hidden-word" not in text + failure.message
+    assert len(text) <= TRACEBACK_LIMIT
+
+
+async def test_a_traceback_leaves_the_engine_out() -> None:
+    def broken() -> None:
+        raise ValueError("no")
+
+    try:
+        await asyncio.to_thread(broken)
+    except ValueError as error:
+        first = error.__traceback__
+        assert first is not None
+        error.__traceback__ = first.tb_next  # the test's own frame, which no engine has
+        text = traceback_of(error)
+
+    assert "concurrent" not in text
+    assert text.count("File ") == 1

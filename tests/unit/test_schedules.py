@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -64,6 +65,27 @@ def test_an_hour_that_the_clock_skips_is_not_forgotten() -> None:
 
     assert due is not None
     assert due.date() == datetime(2026, 3, 29, tzinfo=UTC).date()
+
+
+def test_an_hour_that_the_clock_repeats_is_one_time() -> None:
+    """In Berlin 02:30 comes twice on 25 October 2026: at 00:30 and at 01:30 UTC."""
+    nightly = every("30 2 * * *", "Europe/Berlin")
+    noon = datetime(2026, 10, 25, 12, tzinfo=UTC)
+
+    due = latest_due(nightly, noon - timedelta(days=1), noon)
+
+    assert due == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    assert latest_due(nightly, due, noon) is None
+    assert latest_due(nightly, due + timedelta(minutes=58), noon) is None
+
+
+def test_years_without_a_look_cost_no_time() -> None:
+    began = time.process_time()
+
+    due = latest_due(every("* * * * *"), NOON - timedelta(days=3650), NOON)
+
+    assert due == NOON
+    assert time.process_time() - began < 1.0
 
 
 def test_its_task_s_id_is_the_same_whoever_asks() -> None:

@@ -99,9 +99,9 @@ def test_characters_are_unicode_s_grapheme_clusters(parts: list[str]) -> None:
     "spec", ["reverse", "remove_special_chars", "title_case", "generate_slug", "to_number"]
 )
 def test_no_text_takes_long(spec: str, part: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     transform_payload({"field": "x" + part * 100_000 + "x"}, {"field": spec})
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -201,9 +201,9 @@ def test_a_bad_pattern_is_one_violation_whatever_the_data(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", [r"^(a+)+$", r"^(a|a)*$", r"^(.*a){20}$"])
 def test_a_catastrophic_pattern_takes_no_time(pattern: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert violations("a" * 50_000 + "!", pattern=pattern) == ["pattern"]
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 async def test_valid_data_pass_with_counts() -> None:

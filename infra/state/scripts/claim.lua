@@ -9,15 +9,18 @@
 local task, events, steps = KEYS[1], KEYS[2], KEYS[3]
 local channel, token, worker, now, takeover = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 
-if redis.call('EXISTS', task) == 0 then
+local function look()
+  return redis.call('HMGET', task, 'status', 'token', 'holder', 'attempt', 'failures', 'losses',
+    'not_before', 'cancel', 'started_at', 'last', 'deadline', 'type', 'queue')
+end
+local held = look()
+if not held[1] then
   if #ARGV < 12 then
     return {'missing'}
   end
   redis.call('HSET', task, unpack(ARGV, 12))
+  held = look()
 end
-
-local held = redis.call('HMGET', task, 'status', 'token', 'holder', 'attempt', 'failures',
-  'losses', 'not_before', 'cancel', 'started_at', 'last', 'deadline')
 local status, owner, holder = held[1], held[2], held[3]
 local attempt = math.max(tonumber(held[4] or 0), tonumber(ARGV[6]))
 local failures = math.max(tonumber(held[5] or 0), tonumber(ARGV[7]))
@@ -56,11 +59,10 @@ local event = ARGV[8] .. attempt .. ARGV[9]
 redis.call('HSET', task, 'status', 'RUNNING', 'token', token, 'holder', worker,
   'attempt', attempt, 'failures', failures, 'losses', losses, 'started_at', started,
   'updated_at', ARGV[10], 'last', id)
-redis.call('HDEL', task, 'not_before')
-redis.call('PERSIST', task)
+if held[7] then
+  redis.call('HDEL', task, 'not_before')
+end
 redis.call('XADD', events, id, 'k', 'started', 'd', event)
-redis.call('PERSIST', events)
-redis.call('PERSIST', steps)
-redis.call('PUBLISH', channel, (held[10] or '0-0') .. ' ' .. id .. ' started ' .. event)
-tell(task, {told(id, event)})
+redis.call('PUBLISH', channel, live(held[10] or '0-0', id, 'started', event))
+tell(held[12], held[13], told(id, event))
 return {'yours', attempt, failures, losses, started, taken_over, redis.call('HGETALL', steps)}

@@ -3,7 +3,8 @@
 -- ARGV channel token takeover_token flag kind event_head event_tail field value ...
 -- returns {'missing'} | {'ended', status} | {'held', holder, token, attempt} | {'closed', last}
 local task, events = KEYS[1], KEYS[2]
-local held = redis.call('HMGET', task, 'status', 'token', 'holder', 'attempt', 'last', 'settled')
+local held = redis.call('HMGET', task, 'status', 'token', 'holder', 'attempt', 'last', 'settled',
+  'type', 'queue')
 local status, owner, last = held[1], held[2], held[5]
 if not status then
   return {'missing'}
@@ -25,9 +26,7 @@ local id = attempt .. '-' .. (tonumber(seq) + 1)
 local event = ARGV[6] .. attempt .. ARGV[7]
 redis.call('HSET', task, 'last', id, 'settled', ARGV[2], unpack(ARGV, 8))
 redis.call('HDEL', task, 'token', 'holder', 'progress', 'step', 'not_before')
-redis.call('PERSIST', task) -- until history has it
 redis.call('XADD', events, id, 'k', ARGV[5], 'd', event)
-redis.call('PERSIST', events)
-redis.call('PUBLISH', ARGV[1], (last or '0-0') .. ' ' .. id .. ' ' .. ARGV[5] .. ' ' .. event)
-tell(task, {told(id, event)})
+redis.call('PUBLISH', ARGV[1], live(last or '0-0', id, ARGV[5], event))
+tell(held[7], held[8], told(id, event))
 return {'closed', id}

@@ -4,7 +4,7 @@
 -- ARGV channel token n (id kind json)*n n (step output)*n field value ...
 -- returns 'ok' | 'lost' (another holds it, or it has ended) | 'missing' (the task is gone)
 local task, events, steps = KEYS[1], KEYS[2], KEYS[3]
-local held = redis.call('HMGET', task, 'token', 'settled', 'last', 'status')
+local held = redis.call('HMGET', task, 'token', 'settled', 'last', 'status', 'type', 'queue')
 if held[1] ~= ARGV[2] then
   if held[2] == ARGV[2] then
     return 'ok'
@@ -22,9 +22,9 @@ for _ = 1, tonumber(ARGV[at]) do
       return added
     end
   else
-    redis.call('PUBLISH', ARGV[1], last .. ' ' .. id .. ' ' .. kind .. ' ' .. json)
+    news[#news + 1] = live(last, id, kind, json)
     last = id
-    news[#news + 1] = told(id, json)
+    tell(held[5], held[6], told(id, json))
   end
   at = at + 3
 end
@@ -34,8 +34,10 @@ for i = 1, count do
   redis.call('HSET', steps, ARGV[at + 2 * i - 1], ARGV[at + 2 * i])
 end
 at = at + 2 * count + 1
-redis.call('HDEL', task, 'error') -- of an earlier attempt; this one brings its own, if any
+-- the error is of an earlier attempt; this one brings its own, if any
+redis.call('HDEL', task, 'token', 'holder', 'progress', 'step', 'error')
 redis.call('HSET', task, 'last', last, 'settled', ARGV[2], unpack(ARGV, at))
-redis.call('HDEL', task, 'token', 'holder', 'progress', 'step')
-tell(task, news)
+if #news > 0 then -- whoever hears of the end finds it written
+  redis.call('PUBLISH', ARGV[1], table.concat(news, '\n'))
+end
 return 'ok'

@@ -4,16 +4,13 @@
 -- ARGV channel token n (id kind json)*n n (field value)*n n (step output)*n n (dropped_id)*n
 -- returns 'ok' | 'lost' (another holds it, or it has ended) | 'missing' (the task is gone)
 local task, events, steps = KEYS[1], KEYS[2], KEYS[3]
-local owner = redis.call('HGET', task, 'token')
-if owner ~= ARGV[2] then
-  if redis.call('EXISTS', task) == 0 then
-    return 'missing'
-  end
-  return 'lost'
+local held = redis.call('HMGET', task, 'token', 'status', 'last', 'type', 'queue')
+if held[1] ~= ARGV[2] then
+  return held[2] and 'lost' or 'missing'
 end
 local at = 3
 local news = {}
-local last = redis.call('HGET', task, 'last') or '0-0'
+local last = held[3] or '0-0'
 for _ = 1, tonumber(ARGV[at]) do
   local id, kind, json = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local added = redis.pcall('XADD', events, id, 'k', kind, 'd', json)
@@ -22,19 +19,18 @@ for _ = 1, tonumber(ARGV[at]) do
       return added
     end
   else
-    redis.call('PUBLISH', ARGV[1], last .. ' ' .. id .. ' ' .. kind .. ' ' .. json)
+    news[#news + 1] = live(last, id, kind, json)
     last = id
-    news[#news + 1] = told(id, json)
+    tell(held[4], held[5], told(id, json))
   end
   at = at + 3
 end
-redis.call('HSET', task, 'last', last)
-tell(task, news)
+if #news > 0 then
+  redis.call('PUBLISH', ARGV[1], table.concat(news, '\n'))
+end
 at = at + 1
 local count = tonumber(ARGV[at])
-for i = 1, count do
-  redis.call('HSET', task, ARGV[at + 2 * i - 1], ARGV[at + 2 * i])
-end
+redis.call('HSET', task, 'last', last, unpack(ARGV, at + 1, at + 2 * count))
 at = at + 2 * count + 1
 count = tonumber(ARGV[at])
 for i = 1, count do
