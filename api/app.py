@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from api import docs, errors
+from api import docs, errors, openapi
+from api.heartbeat import Heartbeat
 from api.idempotency import Idempotency
 from api.keys import RequireKey, parse_keys
 from api.middleware import CheckHost, RequestLog
@@ -20,18 +21,26 @@ from api.routes import (
     demo,
     events,
     exports,
+    failures,
     feed,
+    many,
     metrics,
+    queues,
+    schedules,
+    stats,
     submit,
     system,
     task_types,
     tasks,
     tickets,
     users,
+    workers,
 )
 from api.submission import Submitter
+from api.taking import Taking
 from handlers.plugins import full_registry
 from handlers.registry import Registry
+from infra import heap
 from infra.resources import Resources, open_resources
 from infra.settings import Settings
 from infra.state.idempotency import IdempotencyKeys
@@ -51,6 +60,7 @@ TAGS = [
     {"name": "tasks", "description": "What has become of the work."},
     {"name": "control", "description": "Cancel, retry; one, or many at once."},
     {"name": "dead letters", "description": "What nobody could work off, to replay or discard."},
+    {"name": "operations", "description": "How it does; queues, workers, failures, schedules."},
     {"name": "events", "description": "Live progress, with replay."},
     {"name": "exports", "description": "Files that chains have written."},
     {"name": "users", "description": "The users that `batch` works on."},
@@ -60,11 +70,12 @@ TAGS = [
 
 
 ROUTES = (
+    submit,
+    many,
+    chain,
     system,
     metrics,
     task_types,
-    submit,
-    chain,
     demo,
     tasks,
     control,
@@ -73,9 +84,15 @@ ROUTES = (
     tickets,
     dead_letters,
     bulk,
+    stats,
+    failures,
+    queues,
+    workers,
+    schedules,
     exports,
     users,
 )
+"""They are tried in this order: the busiest first."""
 
 EXPOSED = ["Location", "Retry-After", "Preference-Applied", "Idempotent-Replayed", "X-Request-ID"]
 
@@ -90,10 +107,12 @@ def create_app(
         async with opening as resources:
             app.state.resources = resources
             app.state.registry = registry
-            app.state.submitter = submitter = Submitter(resources, registry, settings.routes)
-            app.state.idempotency = Idempotency(
-                submitter, IdempotencyKeys(resources.state), resources.history
-            )
+            app.state.heartbeat = Heartbeat()
+            submitter = Submitter(resources, registry, settings.routes)
+            keys = IdempotencyKeys(resources.state)
+            idempotency = Idempotency(submitter, keys, resources.history)
+            app.state.taking = Taking(submitter, idempotency, resources.metrics.submissions)
+            heap.settle()
             yield
             await submitter.close()
 
@@ -105,12 +124,15 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        telemetry={"metrics": False, "logs": False},  # Prometheus' and structlog's, see `infra`
     )
     errors.install(app)
     docs.install(app)
+    task_types.install(app, registry)
     for routes in ROUTES:
         app.include_router(routes.router)
-    task_types.install(app, registry)
+    task_types.install_unknown(app, registry)
+    openapi.install(app, keys=bool(settings.api_keys))
     _add_middleware(app, settings)
     return app
 

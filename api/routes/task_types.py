@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, FastAPI, Response
@@ -13,8 +12,10 @@ from stepline.contract import Accepted, TaskTypeInfo, TaskTypes
 from api.accept import Acceptance, AcceptanceDep
 from api.body import StrictRoute
 from api.deps import RegistryDep
-from api.errors import ProblemError, responses
+from api.errors import responses
 from api.routes.submit import ANSWERS
+from api.submit_route import SubmitRoute
+from api.types import unknown_type
 from handlers.builtin import TYPES
 from handlers.registry import Registry
 
@@ -54,15 +55,21 @@ def path_of(name: str) -> str:
 
 
 def install(app: FastAPI, registry: Registry) -> None:
-    """The routes of the types from outside; after them, what answers for a type nobody has."""
-    routes = APIRouter(tags=["submit"], route_class=StrictRoute)
+    """The routes of the types from outside: first of all, their names are none of the others'."""
+    routes = APIRouter(tags=["submit"], route_class=SubmitRoute)
     for item in registry.types:
         if item.name not in BUILTIN:
             _add(routes, item, registry)
-    routes.add_api_route(
+    app.include_router(routes)
+
+
+def install_unknown(app: FastAPI, registry: Registry) -> None:
+    """Last of all: what answers for a type nobody has."""
+    rest = APIRouter(route_class=StrictRoute)
+    rest.add_api_route(
         "/tasks/{type_name}", _unknown(registry), methods=["POST"], include_in_schema=False
     )
-    app.include_router(routes)
+    app.include_router(rest)
 
 
 def _add(routes: APIRouter, item: TaskType, registry: Registry) -> None:
@@ -95,11 +102,6 @@ def _endpoint(item: TaskType, model: type[BaseModel]) -> Callable[..., Awaitable
 
 def _unknown(registry: Registry) -> Callable[[str], Awaitable[Response]]:
     async def unknown(type_name: str) -> Response:
-        names = [item.name for item in registry.types]
-        near = difflib.get_close_matches(type_name.replace("-", "_"), names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else " GET /task-types has all."
-        raise ProblemError(
-            404, "unknown_task_type", f"There is no task type {type_name!r} here.{hint}"
-        )
+        raise unknown_type(registry, type_name)
 
     return unknown

@@ -11,6 +11,7 @@ from stepline.contract import (
     ActiveTask,
     ActiveTasks,
     Status,
+    TaskDetail,
     TaskPage,
     TaskResult,
     TaskStatus,
@@ -20,6 +21,7 @@ from stepline.contract import (
 from api.cursor import read_cursor, write_cursor
 from api.deps import ResourcesDep
 from api.errors import RETRY_AFTER, not_found, responses
+from api.task_detail import detail
 from api.times import utc
 from api.views import find, result_view, status_view, stored_events, summary
 from infra.history.base import TaskFilter
@@ -40,11 +42,24 @@ async def list_tasks(
     since: datetime | None = None,
     until: datetime | None = None,
     text: Annotated[str | None, Query(max_length=200)] = None,
+    worker: Annotated[str | None, Query(max_length=200, description="Who ran it last.")] = None,
+    fingerprint: Annotated[
+        str | None, Query(max_length=16, description="A group of `GET /failures`.")
+    ] = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> TaskPage:
     """All tasks, newest first, from the history. `next` is the cursor of the next page."""
-    where = TaskFilter(status, type, queue, utc(since, "since"), utc(until, "until"), text)
+    where = TaskFilter(
+        status,
+        type,
+        queue,
+        utc(since, "since"),
+        utc(until, "until"),
+        text,
+        worker=worker,
+        fingerprint=fingerprint,
+    )
     after = None if cursor is None else read_cursor(cursor)
     page = await resources.history.list_tasks(where, after=after, limit=limit)
     unfinished = [task.id for task in page.tasks if not task.status.ended]
@@ -101,6 +116,16 @@ async def active_tasks(resources: ResourcesDep) -> ActiveTasks:
             for worker in workers
         ],
     )
+
+
+@router.get("/{task_id}", responses=responses(404, 503))
+async def whole_task(task_id: str, resources: ResourcesDep) -> TaskDetail:
+    """The whole task in one answer: what was asked, what came of it, each attempt with its steps,
+    outputs, events and error, the log lines of its handlers, and why it waits, if it does."""
+    task = await find(resources, task_id)
+    if task is None:
+        raise not_found("task", task_id)
+    return await detail(resources, task)
 
 
 @router.get("/{task_id}/status", responses=responses(404, 503))

@@ -31,7 +31,7 @@ async def list_users(
     )
 
 
-@router.post("/", status_code=201, responses=responses(400, 409, 413, 422, 503))
+@router.post("/", status_code=201, responses=responses(400, 409, 413, 415, 422, 503))
 async def create_user(body: NewUser, resources: ResourcesDep, response: Response) -> User:
     """A new user; username and e-mail are unique."""
     try:
@@ -51,7 +51,7 @@ async def get_user(user_id: UserId, resources: ResourcesDep) -> User:
     return _view(users[user_id])
 
 
-@router.patch("/{user_id}", responses=responses(400, 404, 409, 413, 422, 503))
+@router.patch("/{user_id}", responses=responses(400, 404, 409, 413, 415, 422, 503))
 async def change_user(user_id: UserId, body: UserChange, resources: ResourcesDep) -> User:
     """Change what is given; the rest stays."""
     try:

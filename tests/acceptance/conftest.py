@@ -23,7 +23,7 @@ from infra.services.rabbitmq import RabbitMQ, amqp_url
 from infra.services.redis import Redis
 
 ROOT = Path(__file__).parents[2]
-START_TIMEOUT = 40.0
+START_TIMEOUT = 110.0
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,56 @@ def until_healthy(deployment: Deployment) -> None:
 @pytest.fixture(
     scope="session", params=["embedded", pytest.param("services", marks=pytest.mark.services)]
 )
-def deployment(
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """One deployment a mode, for all tests."""
+    made: Deployment = request.getfixturevalue(f"deployment_{request.param}")
+    return made
+
+
+# Apart from the parameter, so that both stay up while the tests of each file go from one to the
+# other and back.
+
+
+@pytest.fixture(scope="session")
+def deployment_embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """`./task dev`."""
+    yield from running("embedded", tmp_path_factory.mktemp("embedded"), {}, ("api.embedded",))
+
+
+@pytest.fixture(scope="session")
+def deployment_services(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
-    """One deployment a mode, for all tests: `./task dev`, or API, worker and cron apart."""
-    folder = tmp_path_factory.mktemp(request.param)
+    """API, worker and cron apart."""
+    urls = service_urls(request)
+    migrate(urls)
+    modules = (("api",), ("workers",), ("workers.cron",))
+    yield from running("services", tmp_path_factory.mktemp("services"), urls, *modules)
+
+
+def migrate(urls: dict[str, str]) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "infra.history"],
+        cwd=ROOT,
+        env=os.environ | urls,
+        check=True,
+        capture_output=True,
+    )
+
+
+def running(
+    mode: str, folder: Path, urls: dict[str, str], *modules: tuple[str, ...]
+) -> Iterator[Deployment]:
+    made = planned(mode, folder, urls)
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(made.process(*module))
+        until_healthy(made)
+        yield made
+
+
+def planned(mode: str, folder: Path, urls: dict[str, str]) -> Deployment:
+    """Where it will be; nothing of it runs."""
     port = free_port()
     environment = {
         "STEPLINE_API_PORT": str(port),
@@ -90,25 +135,9 @@ def deployment(
         "STEPLINE_LOG_LEVEL": "warning",
         "STEPLINE_WORKER_GRACE": "1",
         "STEPLINE_METRICS_PORT": "0",
+        **urls,
     }
-    modules: list[tuple[str, ...]] = [("api.embedded",)]
-    if request.param == "services":
-        environment |= service_urls(request)
-        modules = [("api",), ("workers",), ("workers.cron",)]
-    made = Deployment(f"http://127.0.0.1:{port}", request.param, environment, folder)
-    with ExitStack() as stack:
-        if request.param == "services":
-            subprocess.run(
-                [sys.executable, "-m", "infra.history"],
-                cwd=ROOT,
-                env=os.environ | environment,
-                check=True,
-                capture_output=True,
-            )
-        for module in modules:
-            stack.enter_context(made.process(*module))
-        until_healthy(made)
-        yield made
+    return Deployment(f"http://127.0.0.1:{port}", mode, environment, folder)
 
 
 def service_urls(request: pytest.FixtureRequest) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 from stepline.client import Client
-from stepline.contract import Status
+from stepline.contract import EventKind, Status
 
 from tests.acceptance.conftest import Deployment
 
@@ -37,7 +37,9 @@ async def test_long_work_shows_each_second(client: Client, http: httpx2.AsyncCli
     assert (answer.status_code, accepted["estimated_duration"]) == (202, 2)
     assert accepted["queue"] == "long_tasks"
     seen = [
-        event async for event in client.events(accepted["task_id"]) if event.current is not None
+        event
+        async for event in client.events(accepted["task_id"])
+        if event.kind is EventKind.STEP_PROGRESS
     ]
     assert [(event.current, event.total, event.percent) for event in seen] == [
         (1, 2, 50.0),
@@ -380,7 +382,7 @@ async def test_a_time_without_a_zone_is_utc(http: httpx2.AsyncClient) -> None:
 async def test_active_shows_what_runs_now(client: Client, http: httpx2.AsyncClient) -> None:
     from tests.waiting import wait_for
 
-    task = await client.submit("long", {"duration": 3, "task_name": "busy"})
+    task = await client.submit("long", {"duration": 6, "task_name": "busy"})
 
     async def active() -> Any:
         body = (await http.get("/tasks/active")).json()
@@ -390,7 +392,7 @@ async def test_active_shows_what_runs_now(client: Client, http: httpx2.AsyncClie
     item = await wait_for(active)
     assert (item["task_name"], item["step"]) == ("busy", "long")
     assert item["worker"].startswith("worker@")
-    await task.finished(timeout=10)
+    await task.finished(timeout=20)
     await wait_for(lambda: _is_gone(http, task.id))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -10,21 +12,46 @@ from typing import Any
 
 import httpx2
 import pytest
+from stepline.client import Client
+from stepline.errors import NotFound
 
 from infra.services.ports import free_port
 from tests.acceptance.conftest import ROOT, START_TIMEOUT, Deployment
 from tests.waiting import wait_for
 
-EXAMPLE = ROOT / "examples" / "csv-import"
+EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/pyproject.toml"))
 PEOPLE = "name,age\nAda,36\nBob,young\n,41\nCid,44\n"
+
+
+YEARLY = """
+from pydantic import BaseModel
+from stepline import Context, handler, task_type
+
+class Greeting(BaseModel):
+    name: str
+
+@handler
+async def greet(ctx: Context, payload: Greeting) -> str:
+    return f"Happy new year, {payload.name}"
+
+GREET = task_type(
+    "yearly", payload=Greeting, handlers=[greet], schedule="0 0 1 1 *",
+    timezone="Asia/Shanghai", schedule_payload={"name": "Ada"},
+)
+"""
 
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example package, installed into a folder of its own."""
+    """The example packages, installed into a folder of their own."""
     folder: Path = tmp_path_factory.mktemp("plugins")
     command = ["uv", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
-    subprocess.run([*command, "--python", sys.executable, str(EXAMPLE)], check=True)
+    subprocess.run([*command, "--python", sys.executable, *map(str, EXAMPLES)], check=True)
+    info = folder / "yearly-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: yearly\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[stepline.handlers]\nyearly = yearly\n")
+    (folder / "yearly.py").write_text(YEARLY)
     return folder
 
 
@@ -74,6 +101,30 @@ async def test_its_type_is_submitted_like_any_other(http: httpx2.AsyncClient, pa
     assert "line 3: age is no number" in events
 
 
+async def test_tokens_are_streamed_in_order_and_replayed_to_whoever_comes_back(
+    http: httpx2.AsyncClient,
+) -> None:
+    body = {"text": "the cat saw the dog and the dog saw the bird", "tokens": 400, "order": 1}
+    headers = {"Accept": "text/event-stream"}
+
+    live = (await http.post("/tasks/text-stream", json=body, headers=headers)).text
+
+    tokens = outputs(live)
+    assert [token["n"] for _, token in tokens] == list(range(1, 401))
+    (task_id,) = set(re.findall(r'"task_id":"([^"]+)"', live))
+    result = (await http.get(f"/tasks/{task_id}/result")).json()["result"]
+    assert "".join(token["token"] for _, token in tokens) == result["text"]
+    seen = tokens[149][0]
+    rest = await http.get(f"/tasks/{task_id}/events", headers={"Last-Event-ID": seen})
+    assert outputs(rest.text) == tokens[150:]
+
+
+def outputs(stream: str) -> list[tuple[str, dict[str, Any]]]:
+    """(id, data) of each piece of output in a stream's text."""
+    found = re.findall(r"id: (\S+)\nevent: step.output\ndata: (.*)\n\n", stream)
+    return [(event_id, json.loads(data)["data"]) for event_id, data in found]
+
+
 async def test_its_payload_is_checked_and_in_the_openapi(http: httpx2.AsyncClient) -> None:
     answer = await http.post("/tasks/csv-import", json={"texts": "a"})
 
@@ -111,7 +162,27 @@ async def test_all_types_are_listed_with_their_schemas(http: httpx2.AsyncClient)
     assert mine["handlers"] == ["read_rows", "check_rows", "sum_up"]
     assert "delimiter" in mine["json_schema"]["properties"]
     assert types["api_fetch"]["path"] == "/tasks/api-fetch"
-    assert len(types) == 8
+    assert (types["text_stream"]["path"], types["text_stream"]["queue"]) == (
+        "/tasks/text-stream",
+        "text",
+    )
+    assert len(types) == 8 + len(EXAMPLES)
+
+
+async def test_a_schedule_is_told_and_run_at_once(
+    with_plugin: Deployment, http: httpx2.AsyncClient
+) -> None:
+    async with Client(with_plugin.url) as client:
+        (schedule,) = await client.schedules.list()
+        task = await client.schedules.run("yearly")
+        result = await task.wait(20)
+        with pytest.raises(NotFound):
+            await client.schedules.run("quick")
+
+    assert (schedule.type, schedule.schedule) == ("yearly", "0 0 1 1 *")
+    assert (schedule.timezone, schedule.last_at) == ("Asia/Shanghai", None)
+    assert (schedule.next_at.month, schedule.next_at.day, schedule.next_at.hour) == (12, 31, 16)
+    assert result == "Happy new year, Ada"
 
 
 async def test_a_type_that_nobody_has_is_told_with_the_nearest(http: httpx2.AsyncClient) -> None:
@@ -122,24 +193,24 @@ async def test_a_type_that_nobody_has_is_told_with_the_nearest(http: httpx2.Asyn
     assert "'csv_import'" in answer.json()["detail"]
 
 
-async def test_its_own_tests_pass_without_the_service(tmp_path: Path) -> None:
-    """As its author runs them: the SDK and the package, and nothing of the service."""
+async def test_their_own_tests_pass_without_the_service(tmp_path: Path) -> None:
+    """As their authors run them: the SDK and the packages, and nothing of the service."""
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run(["uv", "venv", "--quiet", str(tmp_path / "venv")], check=True)
-    packages = [str(ROOT / "sdk"), str(EXAMPLE), "pytest"]
+    packages = [str(ROOT / "sdk"), *map(str, EXAMPLES), "pytest"]
     install = ["uv", "pip", "install", "--quiet", "--python", str(python), *packages]
     subprocess.run(install, check=True)
 
-    ran = subprocess.run(
-        [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert " passed" in ran.stdout
+    for example in EXAMPLES:
+        ran = subprocess.run(
+            [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(example)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert " passed" in ran.stdout
 
 
 def test_a_broken_plugin_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
