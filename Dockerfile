@@ -6,7 +6,7 @@ WORKDIR /app
 ENV UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
 COPY pyproject.toml uv.lock ./
 COPY sdk sdk
-RUN uv sync --frozen --no-dev --no-editable
+RUN uv sync --frozen --no-default-groups --group dashboard --no-editable
 
 FROM python:3.13-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /app stepline \
@@ -15,6 +15,7 @@ WORKDIR /app
 COPY --from=build /app/.venv .venv
 COPY pyproject.toml ./
 COPY api api
+COPY dashboard dashboard
 COPY handlers handlers
 COPY infra infra
 COPY workers workers

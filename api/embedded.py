@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -17,8 +18,10 @@ from stepline.errors import SteplineError
 
 from api.app import create_app
 from api.server import Server, listen, make_server
+from api.side import dashboard_beside
 from handlers.plugins import full_registry
 from infra.leaving import leave
+from infra.limits import raise_open_files
 from infra.logging import configure_logging
 from infra.resources import Resources, open_resources
 from infra.settings import Settings, SettingsError, load_settings
@@ -94,13 +97,16 @@ async def _until_started(server: Server, running: asyncio.Task[None]) -> None:
         await asyncio.sleep(0.01)
 
 
-def greet(console: Console, settings: Settings) -> None:
+def greet(console: Console, settings: Settings, *, with_dashboard: bool = False) -> None:
     """Say where to look, and a first command to try."""
     url = settings.resolved_api_url
     embedded = ", ".join(
         part.removesuffix("_URL").lower() for part in sorted(settings.embedded_parts)
     )
     console.print(f"\n[bold]Stepline[/] is up at [link={url}]{url}[/link]")
+    if with_dashboard:
+        host = settings.dashboard_host
+        console.print(f"  dashboard  http://{host}:{settings.dashboard_port}")
     console.print(f"  docs       {url}/docs")
     console.print(f"  health     {url}/health")
     console.print(f"  tasks      {url}/tasks/")
@@ -114,17 +120,23 @@ def greet(console: Console, settings: Settings) -> None:
     console.print("Ctrl-C stops it; accepted work goes on at the next start.\n")
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, *, with_dashboard: bool) -> None:
     async with serving(settings) as stack:
-        greet(Console(stderr=True), stack.settings)
-        await stack.server
+        greet(Console(stderr=True), stack.settings, with_dashboard=with_dashboard)
+        with dashboard_beside(stack.settings) if with_dashboard else nullcontext():
+            await stack.server
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./task dev --", description=__doc__)
+    parser.add_argument("--dashboard", action="store_true", help="with the dashboard beside it")
+    given = parser.parse_args(arguments)
     try:
         settings = load_settings()
+        settings.require_single("./task dev")
         configure_logging(settings)
-        uvloop.run(_serve(settings))
+        raise_open_files()
+        uvloop.run(_serve(settings, with_dashboard=given.dashboard))
     except SteplineError as error:
         print(f"stepline: {error}", file=sys.stderr)  # noqa: T201
         return 2

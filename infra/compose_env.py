@@ -49,6 +49,7 @@ def addresses(values: dict[str, str]) -> str:
             "",
             "API         http://127.0.0.1:8000   (docs at /docs)",
             f"  key       Authorization: Bearer {values['STEPLINE_CLIENT_KEY']}",
+            "Dashboard   http://127.0.0.1:5555   (sign in with the key)",
             "RabbitMQ    http://127.0.0.1:15672",
             f"  login     stepline / {values['RABBITMQ_PASSWORD']}",
             "Mail        http://127.0.0.1:8025   (every mail ends here)",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,16 +26,42 @@ def compose() -> Any:
 OURS = ("migrate", "api", "worker", "cron")
 
 
+def run(program: str, *arguments: str) -> None:
+    command = [Path(sys.executable).with_name(program), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_compose_file_is_one_by_the_schema_of_compose() -> None:
+    run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml")
+
+
+def test_the_dockerfile_has_nothing_that_a_linter_knows_better() -> None:
+    run("hadolint", "Dockerfile")
+
+
+def test_what_the_image_copies_is_in_the_build_context() -> None:
+    admitted = (ROOT / ".dockerignore").read_text().split()
+    copied = {
+        source
+        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY ") and "--from=" not in line
+        for source in line.split()[1:-1]
+    }
+    assert admitted[0] == "*"
+    assert {f"!{source}" for source in copied} <= set(admitted)
+
+
 def test_every_process_of_ours_runs_a_module_that_is_there(compose: Any) -> None:
-    for name in OURS:
-        python, flag, module = compose["services"][name]["command"]
+    for name in (*OURS, "dashboard"):
+        python, flag, module = compose["services"][name]["command"][:3]
         assert (python, flag) == ("python", "-m")
         assert find_spec(module) is not None
 
 
 def test_every_setting_in_it_is_one(compose: Any) -> None:
     known = {f"STEPLINE_{name.upper()}" for name in Settings.model_fields}
-    for name in OURS:
+    for name in (*OURS, "dashboard"):
         assert set(compose["services"][name]["environment"]) <= known
 
 
@@ -65,7 +93,7 @@ def test_redis_keeps_and_evicts_nothing(compose: Any) -> None:
 def test_the_image_runs_without_root_and_holds_every_module() -> None:
     text = (ROOT / "Dockerfile").read_text()
     assert "USER 10001" in text
-    for folder in ("api", "handlers", "infra", "workers"):
+    for folder in ("api", "dashboard", "handlers", "infra", "workers"):
         assert f"COPY {folder} {folder}" in text
 
 

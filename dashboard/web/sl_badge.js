@@ -1,0 +1,2 @@
+import { Badge } from "stepline-ui";
+export default { components: { Badge }, props: { status: String }, template: `<Badge :status="status" />` };
