@@ -20,7 +20,7 @@ from infra.state.store import State
 from tests.faults.census import count_on_signal
 from tests.faults.crash import CrashPoints
 from tests.faults.journal import Lines
-from tests.faults.kinds import Work, fault_registry, folder
+from tests.faults.kinds import SHORT, Work, fault_registry, folder
 
 POINTS = (
     "before_reserve",
@@ -38,7 +38,7 @@ router = APIRouter()
 
 @router.post("/faults", status_code=202)
 async def submit(body: Work, accept: AcceptanceDep) -> Response:
-    return await accept("fault", body)
+    return await accept(SHORT if body.short else "fault", body)
 
 
 def install(points: CrashPoints) -> None:

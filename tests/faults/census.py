@@ -35,14 +35,14 @@ def count_on_signal(folder: Path) -> None:
     def tell(*_: object) -> None:
         count = len(asyncio.all_tasks())
         path = _answer(folder).with_suffix(f".{os.getpid()}")
-        fresh = path.with_suffix(".new")
+        fresh = path.with_name(f"{path.name}.new")
         fresh.write_text(str(count))
         fresh.replace(path)
 
     signal.signal(signal.SIGUSR1, tell)
 
 
-def take(folder: Path, pid: int, timeout: float = 5.0) -> Census:
+def take(folder: Path, pid: int, timeout: float = 30.0) -> Census:
     """Count now."""
     path = _answer(folder).with_suffix(f".{pid}")
     path.unlink(missing_ok=True)

@@ -27,6 +27,9 @@ from tests.faults.stand import Services, Stand, stand_on
 LONG = os.environ.get("STEPLINE_FAULTS") == "long"
 """ `STEPLINE_FAULTS=long`: every repetition, and the tests that take minutes."""
 
+MOST_SECONDS = 900 if LONG else 240
+"""Of one test: it waits for what must come, on a machine that may be busy."""
+
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
@@ -35,6 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if {"stand", "services"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.services)
             item.add_marker(pytest.mark.slow)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(MOST_SECONDS))
 
 
 @pytest.fixture(scope="session")

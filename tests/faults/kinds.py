@@ -22,6 +22,9 @@ MOST_STEPS = 3
 LOOK_EVERY = 0.01
 QUICKLY = RetryPolicy(attempts=3, base=0.05, cap=0.2)
 
+SHORT = "fault_short"
+"""Tasks of this type that are submitted at the same time travel in one message."""
+
 FOLDER = "FAULTS_FOLDER"
 """Environment: where the processes under test write what they do, and look for crashes to come."""
 
@@ -36,6 +39,8 @@ class Work(BaseModel):
     """How long each step takes."""
     hold: str | None = None
     """A file that the second step waits for."""
+    short: bool = False
+    """Travel with the others of that moment."""
     poison: Literal["raises", "kills"] | None = None
     """What the last step does instead of ending."""
 
@@ -78,17 +83,20 @@ def _plan(work: Work) -> list[str]:
 
 
 def fault_registry(lines: Lines) -> Registry:
-    """The built-in types, and `fault`."""
+    """The built-in types, `fault`, and the same as a short one."""
     registry = builtin_registry()
-    registry.add(
-        task_type(
-            "fault",
-            payload=Work,
-            handlers=[_step(lines, index) for index in range(MOST_STEPS)],
-            plan=_plan,
-            queue="chain_tasks",
-            retry=QUICKLY,
-            finish=_outputs,
+    handlers = [_step(lines, index) for index in range(MOST_STEPS)]
+    for name, short in (("fault", False), (SHORT, True)):
+        registry.add(
+            task_type(
+                name,
+                payload=Work,
+                handlers=handlers,
+                plan=_plan,
+                queue="chain_tasks",
+                retry=QUICKLY,
+                finish=_outputs,
+                short=short,
+            )
         )
-    )
     return registry

@@ -13,6 +13,8 @@ from uuid import uuid4
 
 import httpx2
 
+from tests.waiting import PATIENCE
+
 Answer = Literal["accepted", "refused", "ambiguous"]
 
 SURELY_NOT = {"broker_unavailable", "unroutable"}
@@ -108,7 +110,7 @@ class Ledger:
                 return False
             await asyncio.sleep(PAUSE)
 
-    async def accept(self, *, patience: float = 30.0, **work: Any) -> str:
+    async def accept(self, *, patience: float = PATIENCE, **work: Any) -> str:
         """Submit one task, and have it accepted. Returns its id."""
         submission = self.begin()
         taken = await self.insist(submission, until=time.monotonic() + patience, **work)
@@ -122,7 +124,7 @@ class Ledger:
         *,
         clients: int = 4,
         pause: float = 0.02,
-        patience: float = 40.0,
+        patience: float = PATIENCE,
         keyed: bool = True,
         **work: Any,
     ) -> AsyncIterator[None]:

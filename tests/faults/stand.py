@@ -34,7 +34,7 @@ from tests.faults.journal import Reader
 from tests.faults.kinds import FOLDER
 from tests.faults.ledger import Ledger
 from tests.faults.proxy import HOST, Proxy
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 from workers.rescue import sweep
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +67,7 @@ class Stand:
     api_port: int = field(default_factory=free_port)
     api: subprocess.Popen[bytes] | None = None
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    crons: list[subprocess.Popen[bytes]] = field(default_factory=list)
     baseline: dict[int, Census] = field(default_factory=dict)
     ledger: Ledger = field(init=False)
     _reader: Reader = field(init=False)
@@ -132,6 +133,11 @@ class Stand:
         self.workers.append(worker)
         return worker
 
+    def start_cron(self) -> subprocess.Popen[bytes]:
+        cron = self._start("workers.cron")
+        self.crons.append(cron)
+        return cron
+
     def _start(self, module: str) -> subprocess.Popen[bytes]:
         return self.processes.enter_context(_process(module, self.folder, self.environment()))
 
@@ -140,7 +146,13 @@ class Stand:
         """The workers that run."""
         return [worker for worker in self.workers if worker.poll() is None]
 
-    async def until_answering(self, timeout: float = 30.0) -> None:
+    @property
+    def started(self) -> list[subprocess.Popen[bytes]]:
+        """Of those that run, the workers that work: before that, SIGTERM ends one like any
+        program."""
+        return [one for one in self.alive if "worker_started" in self.log_of(one)]
+
+    async def until_answering(self, timeout: float = PATIENCE) -> None:
         """The API answers, and broker and Redis are ready."""
         async with httpx2.AsyncClient(base_url=self.url, timeout=5.0) as http:
 
@@ -152,21 +164,36 @@ class Stand:
 
             await wait_for(ready, timeout)
 
-    async def until_workers(self, count: int, timeout: float = 30.0) -> None:
+    async def until_workers(self, count: int, timeout: float = PATIENCE) -> None:
         """So many workers run and have registered their consumers."""
 
-        def started() -> bool:
-            return sum("worker_started" in self.log_of(one) for one in self.alive) >= count
+        await wait_for(lambda: len(self.started) >= count, timeout)
 
-        await wait_for(started, timeout)
-
-    async def until_recorded(self, task_id: str, timeout: float = 30.0) -> None:
+    async def until_recorded(self, task_id: str, timeout: float = PATIENCE) -> None:
         """The task has ended, and history has it."""
         await wait_for(lambda: asyncio.to_thread(self.has_ended, task_id), timeout)
 
-    async def until_begun(self, task_id: str, step: int, timeout: float = 30.0) -> None:
+    async def until_begun(self, task_id: str, step: int, timeout: float = PATIENCE) -> None:
         """That step of the task is running, or was."""
         await wait_for(lambda: self.lines("begin", task_id, step), timeout)
+
+    async def until_more_end(self, count: int = 20, timeout: float = PATIENCE) -> None:
+        """So many more steps have ended than had when this was asked."""
+        before = len(self.lines("end"))
+        await wait_for(lambda: len(self.lines("end")) >= before + count, timeout)
+
+    async def recovered(self, since: float, timeout: float = PATIENCE) -> float:
+        """Waits for the first submission sent after `since` (monotonic) that is accepted. Returns
+        the seconds from then to its answer."""
+
+        def answers() -> list[float]:
+            return [
+                item.answered
+                for item in self.ledger.tries
+                if item.answer == "accepted" and item.sent > since
+            ]
+
+        return min(await wait_for(answers, timeout)) - since
 
     def has_ended(self, task_id: str) -> bool:
         rows = self.sql("SELECT unfinished FROM tasks WHERE id = %s", task_id)
@@ -218,9 +245,11 @@ class Stand:
         return found
 
     def census(self) -> dict[int, Census]:
-        """What each process that runs holds now."""
+        """What each process holds now that runs, and did at the first census: one that is only
+        starting could not be asked."""
         running = [*self.alive, *([self.api] if self.api and self.api.poll() is None else [])]
-        return {process.pid: take(self.folder, process.pid) for process in running}
+        asked = [one for one in running if not self.baseline or one.pid in self.baseline]
+        return {process.pid: take(self.folder, process.pid) for process in asked}
 
     @asynccontextmanager
     async def resources(self) -> AsyncIterator[Resources]:
@@ -229,7 +258,7 @@ class Stand:
         async with open_resources(Settings(**values), kind="test", queues=QUEUES) as resources:
             yield resources
 
-    async def rescue(self, timeout: float = 30.0) -> int:
+    async def rescue(self, timeout: float = PATIENCE) -> int:
         """What the cron process does each minute: send a barrier, and when it is through bring
         back what is lost. Returns how many tasks that was."""
         async with self.resources() as resources:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from tests.faults.api_main import POINTS
 from tests.faults.checker import check
 from tests.faults.conftest import Measured
@@ -17,6 +19,7 @@ RESERVED = 15.0
 """Seconds that a dead API's reservation may keep its key busy (10), and some to start again."""
 
 
+@pytest.mark.timeout(300)
 async def test_kill_at_each_point_of_a_submission(stand: Stand, measured: Measured) -> None:
     await stand.up()
     recovery = []

@@ -10,7 +10,6 @@ import pytest
 from tests.faults.checker import check
 from tests.faults.conftest import Measured
 from tests.faults.stand import Stand
-from tests.faults.test_broker_faults import until_more_end
 from tests.waiting import wait_for
 
 
@@ -19,7 +18,7 @@ async def test_down(stand: Stand, measured: Measured, long_form: bool) -> None:
     await stand.up()
     # without keys: a young Redis may have forgotten one, and then the database is asked
     async with stand.ledger.load(seconds=0.01, clients=2, keyed=False):
-        await until_more_end(stand)
+        await stand.until_more_end()
         await asyncio.to_thread(stand.services.mariadb.kill)
         went = time.monotonic()
         before = len(stand.lines("end"))
@@ -27,7 +26,7 @@ async def test_down(stand: Stand, measured: Measured, long_form: bool) -> None:
         worked = len(stand.lines("end")) - before
         await asyncio.to_thread(stand.services.mariadb.start)
         back = time.monotonic()
-        await until_more_end(stand)
+        await stand.until_more_end()
     last = list(stand.ledger.accepted)[-1]
     await stand.until_recorded(last)
     recovery = time.monotonic() - back
@@ -69,7 +68,7 @@ async def test_deadlocks(stand: Stand, measured: Measured) -> None:
 
     disturbing = asyncio.create_task(disturb())
     async with stand.ledger.load(clients=8, pause=0.0, steps=1):
-        await until_more_end(stand, 400)
+        await stand.until_more_end(400)
     stop.set()
     await disturbing
 

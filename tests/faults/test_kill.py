@@ -13,7 +13,7 @@ from stepline.client import Client, Task
 from stepline.contract import EventKind, Status
 
 from tests.acceptance.conftest import Deployment
-from tests.waiting import wait_for
+from tests.waiting import here, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -39,14 +39,16 @@ async def until_step(task: Task, current: float) -> None:
 async def test_another_worker_goes_on_where_a_killed_one_was(
     apart: Deployment, start: Start, healthy: Healthy
 ) -> None:
-    victim = start(apart, "workers")
+    processes = [start(apart, "workers") for _ in range(2)]
     healthy(apart)
     async with Client(apart.url) as client:
-        task = await client.submit("long", {"duration": 12})
-        await until_step(task, 2)
-        start(apart, "workers")
+        # both are there before the task begins: how long one takes to start is not what is tried
         await wait_for(lambda: _workers(client, 2), timeout=30)
+        task = await client.submit("long", {"duration": 8})
+        await until_step(task, 2)
+        holder = (await task.status()).worker or ""
 
+        victim = next(process for process in processes if holder.endswith(f":{process.pid}"))
         victim.send_signal(signal.SIGKILL)
         killed = time.monotonic()
         events = []
@@ -57,10 +59,10 @@ async def test_another_worker_goes_on_where_a_killed_one_was(
                 recovered = time.monotonic() - killed
 
         assert recovered is not None
-        assert recovered < 20.0  # some three seconds on a quiet machine
+        assert recovered < here(5.0)
         seconds = [event.current for event in events if event.kind is EventKind.STEP_PROGRESS]
         assert seconds == sorted(set(seconds)), "no second is worked twice"
-        assert seconds[-1] == 12
+        assert seconds[-1] == 8
         assert (await task.result()).status is Status.SUCCESS
 
 
@@ -93,7 +95,7 @@ async def test_a_stopping_worker_loses_nothing_and_fails_nothing(
     first = start(apart, "workers")
     healthy(apart)
     async with Client(apart.url) as client:
-        task = await client.submit("long", {"duration": 4})
+        task = await client.submit("long", {"duration": 8})
         await until_step(task, 1)
 
         first.send_signal(signal.SIGTERM)

@@ -11,7 +11,7 @@ from infra.broker.base import Message
 from tests.faults.checker import check
 from tests.faults.conftest import Measured
 from tests.faults.stand import Stand
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 
 async def test_poison_that_raises(stand: Stand, measured: Measured) -> None:
@@ -20,7 +20,7 @@ async def test_poison_that_raises(stand: Stand, measured: Measured) -> None:
     for item in poisonous:
         await stand.ledger.send(item, poison="raises", steps=2)
     async with stand.ledger.load(steps=1):
-        await wait_for(lambda: len(stand.ledger.accepted) > 60, 30)
+        await wait_for(lambda: len(stand.ledger.accepted) > 60, PATIENCE)
 
     verdict = await check(stand, failing={item.n for item in poisonous})
 
@@ -51,7 +51,7 @@ async def test_poison_that_kills(stand: Stand, measured: Measured) -> None:
                 await stand.until_workers(2)
             return await asyncio.to_thread(stand.has_ended, task_id)
 
-        await wait_for(replaced, 90)
+        await wait_for(replaced, PATIENCE)
 
     verdict = await check(stand, failing={poisonous.n})
 
@@ -74,7 +74,7 @@ async def test_messages_that_nobody_can_read(stand: Stand, measured: Measured) -
                 for queue in ("chain_tasks", "history"):
                     await resources.broker.send(queue, Message(kind, body))
     async with stand.ledger.load(steps=1):
-        await wait_for(lambda: len(stand.ledger.accepted) > 40, 30)
+        await wait_for(lambda: len(stand.ledger.accepted) > 40, PATIENCE)
 
     verdict = await check(stand)
 
@@ -111,7 +111,7 @@ async def test_every_message_twice(stand: Stand, measured: Measured) -> None:
             await resources.broker.send("chain_tasks", message)
             await resources.broker.send("history", message)
 
-    await wait_for(lambda: len(stand.lines("delivery")) > 2 * count, 30)
+    await wait_for(lambda: len(stand.lines("delivery")) > 2 * count, PATIENCE)
     verdict = await check(stand, once=True)
 
     assert verdict.absorbed >= count

@@ -10,7 +10,6 @@ import pytest
 from tests.faults.checker import check
 from tests.faults.conftest import Measured
 from tests.faults.stand import Stand
-from tests.faults.test_broker_faults import first_accepted_after, until_more_end
 from tests.waiting import wait_for
 
 
@@ -20,12 +19,12 @@ async def test_flushall_under_load(stand: Stand, measured: Measured, long_form: 
     recovery = []
     async with stand.ledger.load(seconds=0.05):
         for _ in range(times):
-            await until_more_end(stand)
+            await stand.until_more_end()
             with stand.redis() as client:
                 client.flushall()
             flushed = time.monotonic()
-            await until_more_end(stand)
-            recovery.append(first_accepted_after(stand, flushed) - flushed)
+            await stand.until_more_end()
+            recovery.append(await stand.recovered(flushed))
 
     verdict = await check(stand, redis_lost=True)
 
@@ -71,12 +70,12 @@ async def test_kill_under_load(stand: Stand, measured: Measured, long_form: bool
     recovery = []
     async with stand.ledger.load(seconds=0.05):
         for _ in range(times):
-            await until_more_end(stand)
+            await stand.until_more_end()
             await asyncio.to_thread(stand.services.redis.kill)
             await asyncio.to_thread(stand.services.redis.start)
             back = time.monotonic()
-            await until_more_end(stand)
-            recovery.append(first_accepted_after(stand, back) - back)
+            await stand.until_more_end()
+            recovery.append(await stand.recovered(back))
 
     verdict = await check(stand, redis_lost=True)
 
@@ -100,7 +99,7 @@ async def test_away(stand: Stand, measured: Measured, long_form: bool, how: str)
     held = await stand.ledger.accept(hold=str(gate))
     await stand.until_begun(held, step=1)
     async with stand.ledger.load(seconds=0.02):
-        await until_more_end(stand)
+        await stand.until_more_end()
         if how == "stopped":
             await asyncio.to_thread(stand.services.redis.stop)
         else:
@@ -114,10 +113,10 @@ async def test_away(stand: Stand, measured: Measured, long_form: bool, how: str)
         else:
             stand.redis_link.heal()
         back = time.monotonic()
-        await until_more_end(stand)
-        recovery = first_accepted_after(stand, back) - back
+        await stand.until_more_end()
+        recovery = await stand.recovered(back)
 
-    verdict = await check(stand, timeout=60)
+    verdict = await check(stand)
 
     during = [item for item in stand.ledger.tries if went + 0.5 < item.answered < coming]
     assert all(item.answer != "accepted" for item in during)
@@ -133,7 +132,7 @@ async def test_away(stand: Stand, measured: Measured, long_form: bool, how: str)
 async def test_memory_full(stand: Stand, measured: Measured) -> None:
     await stand.up()
     async with stand.ledger.load(seconds=0.02):
-        await until_more_end(stand)
+        await stand.until_more_end()
         with stand.redis() as client:
             client.config_set("maxmemory", "1mb")
             full = time.monotonic()
@@ -148,8 +147,8 @@ async def test_memory_full(stand: Stand, measured: Measured) -> None:
             finally:
                 client.config_set("maxmemory", "0")
         back = time.monotonic()
-        await until_more_end(stand)
-        recovery = first_accepted_after(stand, back) - back
+        await stand.until_more_end()
+        recovery = await stand.recovered(back)
 
     verdict = await check(stand)
 

@@ -11,7 +11,7 @@ import pytest
 from stepline.client import Client
 
 from tests.acceptance.conftest import Deployment
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ async def test_processes_of_their_own_stop_in_order(
     def log() -> str:
         return "".join(path.read_text() for path in apart.folder.glob(f"{module}-*.log"))
 
-    await wait_for(lambda: ready in log(), timeout=30)
+    await wait_for(lambda: ready in log(), PATIENCE)
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(20) == 0, log()

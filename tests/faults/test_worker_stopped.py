@@ -11,25 +11,23 @@ import pytest
 from tests.faults.checker import check
 from tests.faults.conftest import Measured
 from tests.faults.stand import Stand
-from tests.faults.test_broker_faults import until_more_end
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, here, wait_for
 
 GRACE = 2.0
 """As the stand sets it."""
 
 
-@pytest.mark.timeout(900)
 async def test_sigterm_under_load(stand: Stand, measured: Measured, long_form: bool) -> None:
     times = 50 if long_form else 2
     await stand.up(workers=2)
     stops = []
     async with stand.ledger.load(seconds=0.1):
         for _ in range(times):
-            await until_more_end(stand)
+            await stand.until_more_end()
             victim = stand.alive[0]
             victim.send_signal(signal.SIGTERM)
             asked = time.monotonic()
-            code = await asyncio.to_thread(victim.wait, GRACE + 10)
+            code = await asyncio.to_thread(victim.wait, here(GRACE + 10))
             stops.append(time.monotonic() - asked)
             assert code == 0
             stand.start_worker()
@@ -58,8 +56,8 @@ async def test_sigterm_in_mid_step(stand: Stand, measured: Measured) -> None:
     (victim,) = [worker for worker in stand.alive if worker.pid == line["pid"]]
     victim.send_signal(signal.SIGTERM)
     asked = time.monotonic()
-    assert await asyncio.to_thread(victim.wait, GRACE + 10) == 0
-    await wait_for(lambda: len(stand.lines("begin", task_id, 1)) == 2, timeout=30)
+    assert await asyncio.to_thread(victim.wait, here(GRACE + 10)) == 0
+    await wait_for(lambda: len(stand.lines("begin", task_id, 1)) == 2, PATIENCE)
     recovery = time.monotonic() - asked
     gate.touch()
 
@@ -85,17 +83,17 @@ async def test_frozen_then_awake(stand: Stand, measured: Measured) -> None:
     (victim,) = [worker for worker in stand.alive if worker.pid == line["pid"]]
     victim.send_signal(signal.SIGSTOP)
     frozen = time.monotonic()
-    await wait_for(lambda: len(stand.lines("begin", task_id, 1)) == 2, timeout=60)
+    await wait_for(lambda: len(stand.lines("begin", task_id, 1)) == 2, PATIENCE)
     recovery = time.monotonic() - frozen
     gate.touch()
     await stand.until_recorded(task_id)
-    await wait_for(lambda: time.monotonic() > frozen + 40, 60)
+    await wait_for(lambda: time.monotonic() > frozen + 40, PATIENCE)
     victim.send_signal(signal.SIGCONT)
-    await wait_for(lambda: "lease_lost" in stand.log_of(victim), timeout=30)
+    await wait_for(lambda: "lease_lost" in stand.log_of(victim), PATIENCE)
 
     verdict = await check(stand)
 
-    assert recovery < 35.0
+    assert recovery < here(35.0)
     measured(
         verdict,
         "worker: SIGSTOP for 40 s, then SIGCONT",

@@ -10,6 +10,7 @@ from stepline.errors import SteplineError
 from infra.broker.rabbit import RabbitBroker
 from infra.broker.rabbit_consumer import RabbitDelivery
 from infra.broker.topology import HISTORY_QUEUE
+from infra.history.repository import SQLHistory
 from infra.leaving import leave
 from infra.settings import load_settings
 from infra.state.models import Yours
@@ -18,7 +19,7 @@ from tests.faults.census import count_on_signal
 from tests.faults.crash import CrashPoints
 from tests.faults.journal import Lines
 from tests.faults.kinds import fault_registry, folder
-from workers.__main__ import serve
+from workers.processes import serve
 from workers.processor import Processor
 
 POINTS = (
@@ -30,8 +31,11 @@ POINTS = (
     "after_end",
     "after_outcome",
     "after_ack",
+    "before_record",
+    "after_record",
 )
-"""In the order in which a task of several steps comes by them."""
+"""In the order in which a task of several steps comes by them. The last two are the recorder's:
+before its commit, and between the commit and the ack."""
 
 ENDED = b'"status":"SUCCESS"'
 
@@ -57,6 +61,9 @@ def install(points: CrashPoints, lines: Lines) -> None:
     def of_a_task(delivery: Any, **_: Any) -> bool:
         return bool(delivery.message.kind == "envelope" and delivery.queue != HISTORY_QUEUE)
 
+    def with_an_end(_history: SQLHistory, records: Any, **_: Any) -> bool:
+        return any(record.status.ended for record in records)
+
     claim = {"before": "before_claim", "after": "after_claim"}
     points.around(State, "claim", **claim, where=taken, seen=claimed)
     checkpoint = {"before": "before_checkpoint", "after": "after_checkpoint"}
@@ -65,6 +72,8 @@ def install(points: CrashPoints, lines: Lines) -> None:
     points.around(RabbitBroker, "send", after="after_outcome", where=outcome)
     points.around(RabbitDelivery, "ack", after="after_ack", where=of_a_task)
     points.around(Processor, "process", seen=delivered)
+    recording = {"before": "before_record", "after": "after_record"}
+    points.around(SQLHistory, "record", **recording, where=with_an_end)
 
 
 def main() -> int:
