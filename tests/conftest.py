@@ -118,7 +118,8 @@ def rabbitmq(services_folder: Path) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def redis_server(services_folder: Path) -> Iterator[Service]:
-    yield from started("Redis", lambda: Redis(services_folder / "redis"))
+    databases = ("--databases", "1000")  # one a deployment
+    yield from started("Redis", lambda: Redis(services_folder / "redis", extra=databases))
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,11 @@ class Redis(Service):
 
     @property
     def url(self) -> str:
-        return redis_url(self.port)
+        return self.url_of(0)
+
+    def url_of(self, database: int) -> str:
+        """Of another of its databases than the first."""
+        return redis_url(self.port, database)
 
     def version(self) -> str:
         return version(self.port)
@@ -51,8 +55,8 @@ class Redis(Service):
         return answers(self.port)
 
 
-def redis_url(port: int) -> str:
-    return f"redis://{HOST}:{port}/0"
+def redis_url(port: int, database: int = 0) -> str:
+    return f"redis://{HOST}:{port}/{database}"
 
 
 def answers(port: int) -> bool:

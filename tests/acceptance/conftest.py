@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +25,8 @@ from infra.services.redis import Redis
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT = 110.0
+REDIS_DATABASES = count(1)
+"""One a deployment, or each would list the others' workers. Not 0: the other tests flush that."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +152,9 @@ def service_urls(request: pytest.FixtureRequest) -> dict[str, str]:
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
     rabbitmq.management("PUT", f"/api/permissions/{vhost}/guest", everything)
     mariadb_server.execute(f"CREATE DATABASE `{database}` CHARACTER SET utf8mb4")
-    # another database than the other tests': they flush theirs
     return {
         "STEPLINE_BROKER_URL": amqp_url(rabbitmq.port, vhost),
-        "STEPLINE_REDIS_URL": redis_server.url.replace("/0", "/1"),
+        "STEPLINE_REDIS_URL": redis_server.url_of(next(REDIS_DATABASES)),
         "STEPLINE_DATABASE_URL": mariadb_server.url_of(database),
     }
 

@@ -67,7 +67,8 @@ def rabbitmq(faults_folder: Path) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def redis_server(faults_folder: Path) -> Iterator[Service]:
-    yield from started("Redis", lambda: Redis(faults_folder / "redis"))
+    databases = ("--databases", "1000")  # one a deployment
+    yield from started("Redis", lambda: Redis(faults_folder / "redis", extra=databases))
 
 
 @pytest.fixture(scope="session")
