@@ -117,8 +117,10 @@ class Intake:
         task.add_done_callback(self._working.discard)
 
     async def _give_back_unstarted(self) -> None:
-        """The newest first: each goes to the front of its queue."""
-        for task, delivery in reversed(list(self._unstarted.items())):
+        """The newest first: each goes to the front of its queue. Slots become free meanwhile: what
+        has begun by the time it would be its turn is left alone."""
+        while self._unstarted:
+            task, delivery = self._unstarted.popitem()
             task.cancel()  # it may not even have begun to wait for its slot
             await _give_back(delivery)
 

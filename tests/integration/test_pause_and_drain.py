@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from stepline.authoring import Context, handler
 from stepline.contract import Status
@@ -14,7 +16,7 @@ from infra.state.controls import Controls, Order
 from infra.state.models import TaskState
 from tests.stack import EngineStack, a_type
 from tests.waiting import wait_for
-from workers.app import Worker
+from workers.app import Worker, running_worker
 from workers.rescue import sweep
 
 MakeStack = Callable[..., Awaitable[EngineStack]]
@@ -73,6 +75,29 @@ async def test_a_paused_queue_gives_back_what_has_not_begun_and_ends_what_has(
     for task_id in (*tasks, accepted):
         assert (await stack.ended(task_id)).status is Status.SUCCESS
     assert sorted(gate.ended) == sorted([*tasks, accepted])  # each once
+
+
+async def test_a_worker_that_stops_in_mid_stream_cuts_nothing_that_has_begun(
+    stack_of: MakeStack,
+) -> None:
+    """Slots become free while the rest of its many messages goes back."""
+    begun: Counter[str] = Counter()
+
+    async def short(ctx: Context) -> None:
+        begun[ctx.task_id] += 1
+        await asyncio.sleep(0.02)
+
+    stack = await stack_of(a_type("short", handler(name="short")(short)))
+    settings = stack.settings.model_copy(update={"worker_concurrency": 8, "worker_prefetch": 400})
+    async with running_worker(replace(stack.resources, settings=settings), stack.registry):
+        tasks = await asyncio.gather(*(stack.submit("short") for _ in range(200)))
+        await wait_for(lambda: len(begun) >= 20)
+
+    assert len(begun) < len(tasks)
+    await stack.worker()
+    for task_id in tasks:
+        assert (await stack.ended(task_id)).status is Status.SUCCESS
+    assert set(begun.values()) == {1}
 
 
 async def test_other_queues_go_on(stack_of: MakeStack) -> None:
