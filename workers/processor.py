@@ -126,13 +126,15 @@ class Processor:
         await ack(delivery)
 
     async def _fail_unknown(self, queue: str, task: TaskMessage, code: str, text: str) -> None:
-        claim = await self._claim(queue, task, create=True)
-        if not isinstance(claim, Yours):
-            return
-        failure = StepFailure(code, text, task.handlers[0], permanent=True)
-        attempt = self._attempt(queue, task, claim)
-        attempt.end.failure = failure
-        await self._conclusion.give_up(attempt, GiveUp(failure, dead_letter=False))
+        match claim := await self._claim(queue, task, create=True):
+            case Yours():
+                failure = StepFailure(code, text, task.handlers[0], permanent=True)
+                attempt = self._attempt(queue, task, claim)
+                attempt.end.failure = failure
+                await self._conclusion.give_up(attempt, GiveUp(failure, dead_letter=False))
+            case CancelRequested() | Expired():
+                await self._end_unstarted(task.id, claim, "")
+                await recall.repair(self._engine, task)
 
     async def _chunk(self, envelope: Envelope, delivery: Delivery) -> None:
         """Several tasks in one message: they are claimed, run and ended together, since what each
@@ -282,10 +284,11 @@ class Processor:
         except LostLease:
             log.info("lease_lost", task_id=task.id, attempt=claim.attempt)
         except asyncio.CancelledError:
-            if not self.draining:
-                raise
+            # whatever the cause: nobody else may take what a living process holds
             with contextlib.suppress(LostLease):
                 await self._conclusion.hand_over(attempt)
+            if not self.draining:
+                raise
             return True
         finally:
             await attempt.journal.close()

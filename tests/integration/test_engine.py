@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -363,6 +365,23 @@ async def test_a_type_nobody_ever_knows_fails_and_is_kept(
     assert (ended.status, ended.error["code"]) == (Status.FAILURE, "unknown_name")
     (letter,) = await wait_for(stack.resources.history.dead_letters)
     assert letter.reason == "unknown_name"
+
+
+async def test_one_of_a_type_nobody_ever_knows_that_is_too_late_ends_as_any(
+    stack_of: StackOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "UNKNOWN_FOR", 0.0)
+    stack = await stack_of(a_type("pair", first, second), a_type("new", first))
+    task = replace(stack.draft("new").tasks[0], deadline=time.time() - 1)
+    del stack.registry._types["new"]
+    await stack.worker()
+
+    await stack.submitter.submit(Envelope("quick_tasks", (task,)))
+
+    ended = await stack.ended(task.id)
+    assert ended.error is not None
+    assert (ended.status, ended.error["code"]) == (Status.FAILURE, "expired")
+    assert (await stack.recorded(task.id)).status is Status.FAILURE
 
 
 async def test_an_envelope_of_several_tasks_runs_them_all(stack_of: StackOf) -> None:
