@@ -1,7 +1,8 @@
 """Who is alive: each worker process beats a counter, and whoever must know watches it.
 
 A holder is dead when its counter has not moved for `DEAD_AFTER` seconds of the observer's own
-monotonic clock, during which Redis answered. No clock of another machine is ever believed.
+monotonic clock, during which Redis answered at once: while it hangs, nobody's counter moves. No
+clock of another machine is ever believed.
 """
 
 from __future__ import annotations
@@ -165,17 +166,21 @@ class Workers:
         return [worker for worker in workers if worker.id in moved]
 
     async def is_dead(self, worker: str) -> bool:
-        """Watch `worker` until it beats (False) or has not for `DEAD_AFTER` seconds (True)."""
+        """Watch `worker` until it beats (False) or has not for `DEAD_AFTER` seconds (True). Two
+        looks further apart than a beat say nothing of the time between: it counts anew."""
         (first,) = await self.beats([worker])
         beat, seen = self._dead.get(worker, (None, 0.0))
         if first is not None and first == beat and time.monotonic() - seen < DEAD_FOR:
             return True
-        deadline = time.monotonic() + DEAD_AFTER
-        while time.monotonic() < deadline:
+        since = looked = time.monotonic()
+        while looked - since < DEAD_AFTER:
             await asyncio.sleep(LOOK_EVERY)
             (beat,) = await self.beats([worker])
             if beat != first:
                 return False
+            before, looked = looked, time.monotonic()
+            if looked - before > BEAT_EVERY:
+                since = looked
         if first is not None:
             self._dead[worker] = first, time.monotonic()
         return True

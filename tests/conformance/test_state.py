@@ -624,6 +624,15 @@ async def test_an_idempotency_key_belongs_to_one_request(state: State) -> None:
     assert after.task_id == "task-1"
 
 
+async def test_a_key_is_its_own_callers_when_the_call_is_sent_again(state: State) -> None:
+    keys = IdempotencyKeys(state)
+
+    first = await keys.reserve("key", "hash", "task-1")
+    again = await keys.reserve("key", "hash", "task-1")  # the driver, after a lost answer
+
+    assert (first.outcome, again.outcome) == ("new", "new")
+
+
 async def test_a_failed_acceptance_gives_its_key_and_its_task_id_on(state: State) -> None:
     keys = IdempotencyKeys(state)
     await keys.reserve("key", "hash", "task-1")

@@ -13,6 +13,9 @@ end
 if held[3] == 'accepted' then
   return {'done', held[2]}
 end
+if held[2] == ARGV[2] then
+  return {'new', held[2]}  -- this very call, sent again after its answer was lost
+end
 if tonumber(ARGV[3]) - tonumber(held[4]) > tonumber(ARGV[4]) then
   redis.call('HSET', KEYS[1], 'at', ARGV[3])
   return {'again', held[2]}
