@@ -27,7 +27,7 @@ FEED = f"{PREFIX}feed"
 PAGE = 500
 BLOCK_MS = 5_000
 
-STATUS_AFTER = {
+STATUS_AFTER: dict[str, Status] = {
     EventKind.QUEUED: Status.PENDING,
     EventKind.RETRY_SCHEDULED: Status.RETRYING,
     EventKind.SUCCEEDED: Status.SUCCESS,
@@ -36,7 +36,7 @@ STATUS_AFTER = {
 }
 """What a task is after an event of this kind; after any other it is RUNNING."""
 
-SERVICE_EVENTS = frozenset(ServiceEventKind)
+SERVICE_EVENTS: frozenset[str] = frozenset(ServiceEventKind)
 
 FeedId: TypeAlias = tuple[int, int, int]
 """(milliseconds, number, place)."""
@@ -49,10 +49,11 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class FeedEvent:
     """An event in the feed, and its bytes on the wire, one copy for all. One of the service
-    itself has no type and no status, and a queue only if it is about one."""
+    itself has no type and no status, and a queue only if it is about one. A newer version may
+    have kinds that this one does not know."""
 
     id: FeedId
-    kind: EventKind | ServiceEventKind
+    kind: str
     type: str
     queue: str
     frame: bytes
@@ -60,7 +61,7 @@ class FeedEvent:
 
     @property
     def status(self) -> Status | None:
-        if isinstance(self.kind, ServiceEventKind):
+        if self.kind in SERVICE_EVENTS:
             return None
         return STATUS_AFTER.get(self.kind, Status.RUNNING)
 
@@ -152,18 +153,20 @@ class Feed:
         while True:
             try:
                 answer: Any = await self._live.xread({FEED: position}, block=BLOCK_MS, count=PAGE)
+                for _, entries in answer or ():
+                    for entry_id, fields in entries:
+                        position = entry_id.decode()
+                        for event in _events(entry_id, fields):
+                            for listener in tuple(self._listeners):
+                                listener.hear(event)
+                continue
             except REDIS_ERRORS as error:
                 log.warning("feed_disconnected", error=str(error))
-                await asyncio.sleep(0.1 + random.random() * 0.4)
-                for listener in tuple(self._listeners):
-                    listener.missed()  # what came meanwhile, each reads for itself
-                continue
-            for _, entries in answer or ():
-                for entry_id, fields in entries:
-                    position = entry_id.decode()
-                    for event in _events(entry_id, fields):
-                        for listener in tuple(self._listeners):
-                            listener.hear(event)
+            except Exception:  # one entry that cannot be read does not silence all others
+                log.exception("feed_failed")
+            await asyncio.sleep(0.1 + random.random() * 0.4)
+            for listener in tuple(self._listeners):
+                listener.missed()  # what came meanwhile, each reads for itself
 
 
 def _events(entry_id: bytes, fields: dict[bytes, bytes]) -> list[FeedEvent]:
@@ -172,12 +175,8 @@ def _events(entry_id: bytes, fields: dict[bytes, bytes]) -> list[FeedEvent]:
     events = []
     for place, body in enumerate(loads(fields[b"e"])):
         feed_id = (int(major), int(minor), place)
-        kind = _kind(body["kind"])
-        data = body if isinstance(kind, ServiceEventKind) else body | about
+        kind = body["kind"]
+        data = body if kind in SERVICE_EVENTS else body | about
         frame = sse_frame(format_feed_id(feed_id), kind, dumps(data))
         events.append(FeedEvent(feed_id, kind, about["type"], about["queue"], frame, chunk(frame)))
     return events
-
-
-def _kind(name: str) -> EventKind | ServiceEventKind:
-    return ServiceEventKind(name) if name in SERVICE_EVENTS else EventKind(name)

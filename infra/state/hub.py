@@ -138,11 +138,13 @@ class EventHub:
                     if self._pubsub is None:
                         self._pubsub = self._client.pubsub()
                     await self._pubsub.subscribe(name)
-            except REDIS_ERRORS as error:
+            except BaseException as error:  # a viewer that goes away here: others wait for the same
                 self._confirmed.pop(name, None)
                 failure = StateUnavailable(f"Redis: {type(error).__name__}: {error}")
                 confirmed.set_exception(failure)
                 confirmed.exception()
+                if not isinstance(error, REDIS_ERRORS):
+                    raise
                 raise failure from error
             if self._reader is None:
                 self._reader = asyncio.create_task(self._read(), name="event-hub")
@@ -167,6 +169,9 @@ class EventHub:
                 raise
             except REDIS_ERRORS as error:
                 log.warning("event_hub_disconnected", error=str(error))
+                await self._reconnect()
+            except Exception:  # one message that cannot be read does not silence all others
+                log.exception("event_hub_failed")
                 await self._reconnect()
 
     async def _dispatch(self, message: list[Any]) -> None:

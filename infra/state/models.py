@@ -16,6 +16,8 @@ EventId: TypeAlias = tuple[int, int]
 
 FIRST: EventId = (0, 0)
 
+TERMINAL: frozenset[str] = frozenset(kind for kind in EventKind if kind.terminal)
+
 
 def parse_event_id(text: str) -> EventId:
     """`attempt-seq`. Raises `ValueError`."""
@@ -48,7 +50,7 @@ class StoredEvent:
 
     @property
     def terminal(self) -> bool:
-        return EventKind(self.kind).terminal
+        return self.kind in TERMINAL  # which a kind of a newer version is not
 
     def frame(self) -> bytes:
         """The event on the wire."""

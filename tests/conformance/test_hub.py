@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import uuid_utils
+from stepline.contract import EventKind
 
 from infra.envelope import TaskMessage
 from infra.services.ports import free_port
-from infra.state.hub import BACKLOG, EventHub
+from infra.state.hub import BACKLOG, EventHub, LiveEvent
 from infra.state.redis import Connections, StateUnavailable
 from infra.state.store import State, channel
 from tests.conformance.test_state import QUEUE, claimed, end, event
@@ -124,6 +126,64 @@ async def test_nothing_is_kept_of_tasks_that_nobody_watches_any_more(hub: EventH
     await wait_for(lambda: not hub._pubsub.channels)
     assert not hub._listeners
     assert not hub._confirmed
+
+
+async def test_a_viewer_that_leaves_while_it_comes_takes_no_other_along(
+    hub: EventHub, state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await hub._sending.acquire()  # as while the request for another channel is on its way
+
+    async def watch() -> LiveEvent | None:
+        async with hub.watch(task.id) as watcher:
+            return await watcher.next()
+
+    first, second = asyncio.create_task(watch()), asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    first.cancel()
+    hub._sending.release()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    with pytest.raises(StateUnavailable):
+        await asyncio.wait_for(second, 5)
+
+    async with hub.watch(task.id) as third:  # and the next one finds nothing in its way
+        await claimed(state, task)
+        live = await asyncio.wait_for(third.next(), 5)
+    assert live is not None
+
+
+async def test_an_event_of_a_kind_that_only_a_newer_version_knows_goes_its_way(
+    hub: EventHub, state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    newer = replace(event(1, 2), kind=cast(EventKind, "step.dreamt"))
+    async with hub.watch(task.id) as watcher:
+        await state.write(task.id, "token", events=[newer])
+        await end(state, task, seq=3)
+        first, last = [await asyncio.wait_for(watcher.next(), 5) for _ in range(2)]
+
+    assert first is not None
+    assert last is not None
+    assert not first.terminal
+    assert b"event: step.dreamt\n" in first.chunk
+    assert last.terminal
+
+
+async def test_a_message_that_cannot_be_read_silences_no_other(
+    hub: EventHub, state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    async with hub.watch(task.id) as watcher:
+        await state._client.publish(channel(task.id), b"no event")
+        assert await asyncio.wait_for(watcher.next(), 5) is None, "told to look for itself"
+        await end(state, task)
+        live = await asyncio.wait_for(watcher.next(), 5)
+
+    assert live is not None
+    assert live.terminal
 
 
 async def test_without_redis_nobody_watches(task: TaskMessage) -> None:
