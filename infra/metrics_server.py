@@ -29,9 +29,14 @@ def serving_metrics(settings: Settings, metrics: Metrics) -> Iterator[int | None
     for port in range(first, min(first + PORTS_TRIED, 65_536)):
         if not _is_free(settings.metrics_host, port):
             continue
-        server, thread = start_http_server(
-            port, addr=settings.metrics_host, registry=metrics.registry
-        )
+        try:
+            server, thread = start_http_server(
+                port, addr=settings.metrics_host, registry=metrics.registry
+            )
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            continue  # another process of ours was a moment quicker
         log.info("metrics_served", host=settings.metrics_host, port=port)
         try:
             yield port
