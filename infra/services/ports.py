@@ -7,6 +7,7 @@ to a connection. So ours lie outside that range, and are kept from other process
 
 from __future__ import annotations
 
+import atexit
 import random
 import socket
 from pathlib import Path
@@ -21,6 +22,14 @@ OUTGOING_ELSEWHERE = (49_152, HIGHEST)
 """What IANA sets apart, and systems without that file use."""
 
 _kept: list[socket.socket] = []
+
+
+@atexit.register
+def _let_go() -> None:
+    """The system would, and Python would complain of each that it finds open."""
+    for mark in _kept:
+        mark.close()
+    _kept.clear()
 
 
 def free_port() -> int:
