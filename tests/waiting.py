@@ -24,7 +24,7 @@ def here(seconds: float) -> float:
     return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
-async def wait_for(look: Callable[[], T | Awaitable[T]], timeout: float = 10.0) -> T:
+async def wait_for(look: Callable[[], T | Awaitable[T]], timeout: float = 30.0) -> T:
     """Look until what is seen is truthy, and return it. Fails with what was seen last."""
     deadline = time.monotonic() + timeout
     while True:

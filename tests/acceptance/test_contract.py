@@ -11,6 +11,7 @@ from stepline.client import Client
 from stepline.contract import EventKind, Status
 
 from tests.acceptance.conftest import Deployment
+from tests.waiting import here, wait_for
 
 
 async def finished(
@@ -315,8 +316,6 @@ async def test_status_tells_all_about_a_chain(client: Client, http: httpx2.Async
 
 
 async def test_the_list_shows_a_task_within_a_second(http: httpx2.AsyncClient) -> None:
-    from tests.waiting import wait_for
-
     answer = await http.post("/tasks/quick", json={"numbers": [1], "task_name": "look for me"})
     task_id = answer.json()["task_id"]
 
@@ -324,7 +323,7 @@ async def test_the_list_shows_a_task_within_a_second(http: httpx2.AsyncClient) -
         page = (await http.get("/tasks/", params={"limit": 5})).json()
         return next((task for task in page["tasks"] if task["task_id"] == task_id), None)
 
-    row = await wait_for(listed, timeout=1.0)
+    row = await wait_for(listed, timeout=here(1.0))
     assert (row["task_name"], row["type"], row["queue"]) == ("look for me", "quick", "quick_tasks")
     assert {"status", "created_at", "updated_at", "started_at", "finished_at"} <= set(row)
 
@@ -333,7 +332,6 @@ async def test_pages_do_not_shift_under_new_tasks(http: httpx2.AsyncClient) -> N
     for number in range(5):
         await http.post("/tasks/quick", json={"numbers": [number], "task_name": "paged 页"})
     query: dict[str, Any] = {"text": "paged 页", "limit": 2}
-    from tests.waiting import wait_for
 
     async def total() -> bool:
         return bool((await http.get("/tasks/", params=query)).json()["total"] >= 5)
@@ -380,8 +378,6 @@ async def test_a_time_without_a_zone_is_utc(http: httpx2.AsyncClient) -> None:
 
 
 async def test_active_shows_what_runs_now(client: Client, http: httpx2.AsyncClient) -> None:
-    from tests.waiting import wait_for
-
     task = await client.submit("long", {"duration": 6, "task_name": "busy"})
 
     async def active() -> Any:

@@ -11,6 +11,7 @@ import pytest
 from stepline.client import Client
 
 from tests.acceptance.conftest import Deployment
+from tests.waiting import PATIENCE
 
 QUICK = {"numbers": [1, 2, 3]}
 PROBLEM = "application/problem+json"
@@ -389,6 +390,6 @@ async def test_hostile_names_come_back_as_they_were(
     name = "<img src=x onerror=alert(1)> 🚀 'DROP TABLE"
     task = await client.submit("quick", {"numbers": [1], "task_name": name})
 
-    await task.wait(timeout=10)
+    await task.wait(timeout=PATIENCE)
 
     assert (await http.get(f"/tasks/{task.id}/status")).json()["task_name"] == name

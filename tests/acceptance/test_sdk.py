@@ -16,7 +16,7 @@ from stepline.errors import BadRequest, InvalidAnswer, SteplineError, WaitTimeou
 from infra.services.ports import free_port
 from tests.acceptance.conftest import Deployment, until_healthy
 from tests.unreliable import AMBIGUOUS, DROP, REFUSE, Network, unreliable
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 NUMBERS = {"numbers": [1, 2, 3]}
 CHAIN = {
@@ -167,7 +167,7 @@ async def test_when_and_until_when(client: Client) -> None:
     assert (await later.cancel("not needed")).status is Status.CANCELLED
     assert (await later.cancel()).status is Status.CANCELLED  # it is what was wanted
     with pytest.raises(TaskCancelled):
-        await later.wait(timeout=10)
+        await later.wait(timeout=PATIENCE)
     await much_later.cancel()
 
     with pytest.raises(ValueError, match="run_at: give it a time zone"):

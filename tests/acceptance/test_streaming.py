@@ -9,6 +9,8 @@ import httpx2
 from stepline.client import Client
 from stepline.contract import EventKind
 
+from tests.waiting import PATIENCE
+
 CHAIN = {
     "request_type": "data_transformation",
     "chain_type": "transform_export",
@@ -49,7 +51,7 @@ async def read(http: httpx2.AsyncClient, task_id: str, **headers: str) -> list[t
 
 async def test_an_ended_task_is_replayed_whole(client: Client, http: httpx2.AsyncClient) -> None:
     task = await client.submit("chain", CHAIN)
-    await task.wait(timeout=10)
+    await task.wait(timeout=PATIENCE)
 
     assert await read(http, task.id) == WHOLE
 
@@ -58,7 +60,7 @@ async def test_data_carries_what_the_contract_says(
     client: Client, http: httpx2.AsyncClient
 ) -> None:
     task = await client.submit("chain", CHAIN)
-    await task.wait(timeout=10)
+    await task.wait(timeout=PATIENCE)
 
     async with http.stream("GET", f"/tasks/{task.id}/events") as response:
         data = [json.loads(frame["data"]) for frame in await frames(response)]
@@ -73,7 +75,7 @@ async def test_a_reconnect_goes_on_after_the_last_event(
     client: Client, http: httpx2.AsyncClient
 ) -> None:
     task = await client.submit("chain", CHAIN)
-    await task.wait(timeout=10)
+    await task.wait(timeout=PATIENCE)
 
     assert await read(http, task.id, **{"Last-Event-ID": "1-3"}) == WHOLE[4:]
     after = await http.get(f"/tasks/{task.id}/events", params={"after": "1-5"})
@@ -84,7 +86,7 @@ async def test_after_the_terminal_event_there_is_nothing(
     client: Client, http: httpx2.AsyncClient
 ) -> None:
     task = await client.submit("chain", CHAIN)
-    await task.wait(timeout=10)
+    await task.wait(timeout=PATIENCE)
 
     answer = await http.get(f"/tasks/{task.id}/events", headers={"Last-Event-ID": "1-6"})
 
@@ -93,7 +95,7 @@ async def test_after_the_terminal_event_there_is_nothing(
 
 async def test_an_impossible_id_gets_a_snapshot(client: Client, http: httpx2.AsyncClient) -> None:
     task = await client.submit("chain", CHAIN)
-    await task.wait(timeout=10)
+    await task.wait(timeout=PATIENCE)
 
     for impossible in ("9-9", "rubbish"):
         async with http.stream(

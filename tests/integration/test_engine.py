@@ -20,7 +20,7 @@ from infra.envelope import Envelope
 from infra.state.models import Yours
 from infra.state.store import checkpoint_field
 from tests.stack import FAST, a_type
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, here, wait_for
 from workers import processor
 
 StackOf = Callable[..., Any]
@@ -240,7 +240,7 @@ async def test_long_work_never_delays_quick_work(stack_of: StackOf) -> None:
     blockers = [await stack.submit("occupied") for _ in range(6)]
     await wait_for(lambda: _statuses(stack, blockers, Status.RUNNING, 2))
 
-    quick = await stack.ended(await stack.submit("pair"), timeout=5.0)
+    quick = await stack.ended(await stack.submit("pair"), timeout=here(5.0))
 
     assert quick.status is Status.SUCCESS
     assert await _statuses(stack, blockers, Status.RUNNING, 2), "two slots, and both are taken"
@@ -583,4 +583,4 @@ async def test_a_process_that_has_done_its_share_says_so(stack_of: StackOf) -> N
     assert not worker.runtime.full.is_set()
     await stack.ended(await stack.submit("pair"))
 
-    await asyncio.wait_for(worker.runtime.full.wait(), 5)
+    await asyncio.wait_for(worker.runtime.full.wait(), PATIENCE)
