@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -51,13 +51,21 @@ class GroupCommit(Generic[T]):
     async def add(self, item: T, weight: int = 0) -> None:
         """Returns when the item's group is committed; raises what its commit raised, as does each
         of its group. A caller that is cancelled leaves its item in the group."""
+        await self._enqueue(item, weight)
+
+    async def add_all(self, items: Iterable[tuple[T, int]]) -> None:
+        """As `add`, for several with their weights: they may come into several groups. Raises what
+        the first one's commit raised that failed."""
+        await asyncio.gather(*[self._enqueue(item, weight) for item, weight in items])
+
+    def _enqueue(self, item: T, weight: int) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         waiting = _Waiting(item, weight, loop.create_future())
         self._waiting.append(waiting)
         if not self._called:
             self._called = True
             loop.call_soon(self._start)
-        await waiting.done
+        return waiting.done
 
     async def close(self, timeout: float) -> None:
         """Let what is under way or waits finish, for so many seconds at most."""

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from infra.log_context import add_log_context
 from infra.settings import Settings
 
 SECRET_KEYS = re.compile(
@@ -72,6 +73,7 @@ def configure_logging(settings: Settings) -> None:
     )
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_log_context,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -16,12 +16,12 @@ from pydantic import BaseModel, ValidationError
 from stepline.authoring import Handler, TaskType
 from stepline.contract import EventKind, Named
 from stepline.errors import Reject, Retry
-from structlog.contextvars import bind_contextvars
 
 from handlers.registry import Registry
 from infra.checkpoints import SKIPPED
 from infra.codec import dumps, loads
 from infra.envelope import TaskMessage
+from infra.log_context import log_context
 from infra.metrics import Metrics
 from infra.state.models import Yours
 from workers.blobs import Checkpoints, LostCheckpoint
@@ -90,7 +90,8 @@ class ChainRun:
             self.step = name
             handler = self._registry.handler(name)
             began = time.perf_counter()
-            bind_contextvars(handler=name)
+            if (context := log_context.get()) is not None:
+                context.handler = name
             failure = await self._step(index, handler)
             outcome = "completed" if failure is None else "failed"
             seconds = time.perf_counter() - began

@@ -74,10 +74,10 @@ class Engine:
     def _records(self) -> GroupCommit[bytes]:
         return GroupCommit(self._publish_records, RECORDS)
 
-    async def record(self, record: TaskRecord) -> None:
-        """Publish to the history. Returns when it is confirmed, however long that takes."""
-        encoded = encode_record(record)
-        await self._records.add(encoded, len(encoded))
+    async def record(self, *records: TaskRecord) -> None:
+        """Publish to the history. Returns when all are confirmed, however long that takes."""
+        encoded = [encode_record(record) for record in records]
+        await self._records.add_all([(item, len(item)) for item in encoded])
 
     async def _publish_records(self, encoded: Sequence[bytes]) -> None:
         await self.send(HISTORY_QUEUE, records_message(encoded))

@@ -86,6 +86,10 @@ class Holding:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.tasks: dict[str, Running] = {}
+        self.done = 0
+        """Tasks that were taken on, for good or bad."""
+        self.draining = False
+        """The process stops: what it has in hand goes to others."""
 
     def adopt(self, delivery: Delivery) -> bool:
         """Take a delivery of what runs here already. It needs no slot, and must not wait for one:

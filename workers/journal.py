@@ -19,7 +19,7 @@ from stepline.errors import Reject
 
 from infra.codec import Encoded, dumps, now, timestamp
 from infra.envelope import TaskMessage
-from infra.state.models import EventId, NewEvent, Yours
+from infra.state.models import EventId, NewEvent, Settlement, Yours
 from infra.state.redis import StateUnavailable
 from infra.state.scripts import Argument
 from infra.state.store import State, WriteAnswer, checkpoint_field, queued_event, saved_field
@@ -85,6 +85,7 @@ class Journal:
         self._timer: asyncio.TimerHandle | None = None
         self._writing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._held_back = False
         self.lost = False
         self.on_lost: Callable[[], None] = lambda: None
         """Called once, when the task is found to be another's."""
@@ -115,6 +116,16 @@ class Journal:
         self._take_progress()
         self._append(kind, data)
         self._schedule(FLUSH_AFTER)
+
+    def hold_back(self) -> None:
+        """Let events wait for company until `let_out`, or until somebody flushes."""
+        self._held_back = True
+
+    def let_out(self) -> None:
+        """Let what waits leave, and later events within `FLUSH_AFTER` seconds again."""
+        self._held_back = False
+        if self._events:
+            self._schedule(0.0)
 
     def checkpoint(self, index: int, handler: str, stored: bytes) -> None:
         """Keep a step's output; it is written together with the events added so far."""
@@ -189,20 +200,48 @@ class Journal:
         """Write the attempt's last event, with all that waits, and let go. Raises `LostLease`."""
         self._cancel_timer()
         async with self._lock:
-            self._take_progress()
-            self._append(kind, data)
-            events, self._events = self._events, []
-            steps, self._steps = self._steps, {}
-            await self._insist(
-                events,
-                lambda: self._state.settle(
-                    self._task.id,
-                    self._claim.token,
-                    events=events,
-                    fields=self._fields | fields | {"updated_at": timestamp(now())},
-                    steps=steps,
-                ),
-            )
+            await self._settle(self.settlement(kind, fields, **data))
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is being written: a settlement may be."""
+        return not self._lock.locked()
+
+    def settlement(self, kind: EventKind, fields: dict[str, Argument], **data: Any) -> Settlement:
+        """What `settle` would write: for a caller who writes it together with others', and comes
+        back with the answer (`settled`). Only while this is `idle`."""
+        self._cancel_timer()
+        self._take_progress()
+        self._append(kind, data)
+        events, self._events = self._events, []
+        steps, self._steps = self._steps, {}
+        return Settlement(
+            self._task.id,
+            self._claim.token,
+            events,
+            self._fields | fields | {"updated_at": timestamp(now())},
+            steps,
+        )
+
+    async def settled(self, settlement: Settlement, answer: WriteAnswer | None) -> None:
+        """It was written, with this answer; None means that nobody knows. Raises `LostLease`."""
+        if answer == "ok":
+            self._written_seq = self._seq
+            return
+        async with self._lock:
+            await self._settle(settlement)  # once more: it bears that
+
+    async def _settle(self, settlement: Settlement) -> None:
+        await self._insist(
+            settlement.events,
+            lambda: self._state.settle(
+                settlement.task_id,
+                settlement.token,
+                events=settlement.events,
+                fields=settlement.fields,
+                steps=settlement.steps,
+            ),
+        )
 
     async def close(self) -> None:
         """Stop the timers and drop writes under way; nothing more is written."""
@@ -244,7 +283,7 @@ class Journal:
         )
 
     def _schedule(self, after: float) -> None:
-        if self._timer is None and not (self.lost or self._closed):
+        if self._timer is None and not (self.lost or self._closed or self._held_back):
             self._timer = asyncio.get_running_loop().call_later(after, self._start_flush)
 
     def _cancel_timer(self) -> None:

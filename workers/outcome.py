@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import structlog
 from stepline.authoring import Failure, Finished, TaskType
 from stepline.contract import EventKind, Status
 
@@ -16,12 +18,17 @@ from infra.codec import Encoded, dumps, now, timestamp
 from infra.envelope import Envelope, TaskMessage
 from infra.history.base import AttemptRecord, TaskRecord
 from infra.records import base_record
-from infra.state.models import Yours
+from infra.state.models import Settlement, Yours
+from infra.state.redis import StateUnavailable
+from infra.state.scripts import Argument
+from infra.state.store import WriteAnswer
 from workers.chain import ChainEnd
 from workers.deadletter import bury, exhausted
 from workers.engine import Engine, insist
-from workers.journal import Journal
+from workers.journal import Journal, LostLease
 from workers.retry import GiveUp, StepFailure, TryAgain, decide, describe
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -95,19 +102,47 @@ class Conclusion:
         else:
             await self.give_up(attempt, decision, result)
 
+    async def succeed(self, attempts: Sequence[Attempt]) -> None:
+        """Conclude several whose handlers have all run well: they are written together."""
+        together: list[tuple[Attempt, bytes, datetime, Settlement]] = []
+        for attempt in attempts:
+            result, attempt.end.failure = _result(attempt)
+            if attempt.end.failure is None and attempt.journal.idle:
+                finished = now()
+                fields = _succeeded(attempt, result, finished)
+                settlement = attempt.journal.settlement(EventKind.SUCCEEDED, fields)
+                together.append((attempt, result, finished, settlement))
+            else:
+                with contextlib.suppress(LostLease):
+                    await self.conclude(attempt)
+        answers: Sequence[WriteAnswer | None]
+        try:
+            answers = await self._engine.state.settle_all([item[-1] for item in together])
+        except StateUnavailable as error:
+            log.warning("state_away", tasks=len(together), error=str(error))
+            answers = [None] * len(together)
+        records = []
+        for (attempt, result, finished, settlement), answer in zip(together, answers, strict=True):
+            try:
+                await attempt.journal.settled(settlement, answer)
+            except LostLease:
+                log.info("lease_lost", task_id=attempt.task.id, attempt=attempt.claim.attempt)
+                continue
+            self._count(attempt, Status.SUCCESS)
+            records.append(self._success_record(attempt, result, finished))
+        await self._engine.record(*records)
+
     async def _succeed(self, attempt: Attempt, result: bytes) -> None:
         finished = now()
         self._count(attempt, Status.SUCCESS)
-        await attempt.journal.settle(
-            EventKind.SUCCEEDED,
-            {
-                "status": Status.SUCCESS,
-                "result": result,
-                "finished_at": timestamp(finished),
-                "worker": attempt.journal.worker,
-            },
-        )
-        await self._record(attempt.record(Status.SUCCESS, finished_at=finished), result)
+        fields = _succeeded(attempt, result, finished)
+        await attempt.journal.settle(EventKind.SUCCEEDED, fields)
+        await self._engine.record(self._success_record(attempt, result, finished))
+
+    def _success_record(self, attempt: Attempt, result: bytes, finished: datetime) -> TaskRecord:
+        record = attempt.record(Status.SUCCESS, finished_at=finished)
+        record.result = Encoded(result)
+        return record
 
     async def _try_again(self, attempt: Attempt, decision: TryAgain) -> None:
         failures = attempt.claim.failures + 1
@@ -194,6 +229,15 @@ class Conclusion:
     async def _record(self, record: TaskRecord, result: bytes) -> None:
         record.result = Encoded(result)
         await self._engine.record(record)
+
+
+def _succeeded(attempt: Attempt, result: bytes, finished: datetime) -> dict[str, Argument]:
+    return {
+        "status": Status.SUCCESS,
+        "result": result,
+        "finished_at": timestamp(finished),
+        "worker": attempt.journal.worker,
+    }
 
 
 def _result(attempt: Attempt) -> tuple[bytes, StepFailure | None]:

@@ -49,6 +49,15 @@ PACE = 0.2
 """Seconds from one batch to the next, unless a full one waits. A batch of ten costs the database
 and this process nearly as much as one of a hundred, and tasks that run meanwhile wait for it."""
 
+MAKES_WAY = 2.0
+"""How long the recorder lets running tasks go first after a batch, in times of what that took: what
+somebody waits for comes before what is written for good."""
+
+LATEST = 2.0
+"""Seconds that a message may have waited here, beyond which the recorder makes way for nobody."""
+
+LOOK_EVERY = 0.02
+
 READ_AT_ONCE = 16
 """Records that are read without letting others have the event loop."""
 
@@ -78,11 +87,18 @@ class Entry:
 class Recorder:
     """Runs inside a worker process; of all of them one is active at a time."""
 
-    def __init__(self, engine: Engine, *, state_ttl: int) -> None:
+    def __init__(
+        self, engine: Engine, *, state_ttl: int, is_busy: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`is_busy` says whether tasks run in this process, which the recorder makes way for."""
         self._engine = engine
         self._state_ttl = state_ttl
         self._linger = 0.0 if engine.broker.confirms_history else LINGER
-        self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._is_busy = is_busy
+        self._waiting: asyncio.Queue[tuple[float, Delivery]] = asyncio.Queue()
+        """Each with when it came, by the loop's clock."""
+        self._waited = 0.0
+        """Seconds that the first one of the last batch waited."""
         self._messages = self._bytes = 0
         self._full = asyncio.Event()
         self._next_at = 0.0
@@ -115,7 +131,7 @@ class Recorder:
         ]
 
     def _receive(self, delivery: Delivery) -> None:
-        self._waiting.put_nowait(delivery)
+        self._waiting.put_nowait((asyncio.get_running_loop().time(), delivery))
         self._count(1, delivery)
 
     def _count(self, sign: int, *deliveries: Delivery) -> None:
@@ -128,8 +144,10 @@ class Recorder:
             self._full.clear()
 
     async def _run(self) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
             deliveries = await self._batch()
+            began = clock()
             try:
                 await self._work(deliveries)
             except HistoryUnavailable as error:
@@ -144,15 +162,26 @@ class Recorder:
             finally:
                 for _ in deliveries:
                     self._waiting.task_done()
+            await self._make_way(clock() - began)
+
+    async def _make_way(self, took: float) -> None:
+        clock = asyncio.get_running_loop().time
+        until = clock() + took * MAKES_WAY
+        while self._waited < LATEST and self._is_busy():
+            if (left := until - clock()) <= 0:
+                break
+            await asyncio.sleep(min(left, LOOK_EVERY))
 
     async def _batch(self) -> list[Delivery]:
-        batch = [await self._waiting.get()]
+        came, first = await self._waiting.get()
+        batch = [first]
         if self._linger:
             await self._company()
-        size = len(batch[0].message.body)
+        size = len(first.message.body)
         while len(batch) < BATCH and size < BATCH_BYTES and not self._waiting.empty():
-            batch.append(self._waiting.get_nowait())
+            batch.append(self._waiting.get_nowait()[1])
             size += len(batch[-1].message.body)
+        self._waited = asyncio.get_running_loop().time() - came
         self._count(-1, *batch)
         return batch
 
@@ -169,7 +198,7 @@ class Recorder:
         for subscription in self._subscriptions:
             await subscription.close()
         while not self._waiting.empty():
-            self._count(-1, self._waiting.get_nowait())
+            self._count(-1, self._waiting.get_nowait()[1])
             self._waiting.task_done()
         while True:
             await asyncio.sleep(AWAY_PAUSE)

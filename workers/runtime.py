@@ -47,7 +47,12 @@ class Runtime:
         self._queues = [queue for queue in queues if queue != HISTORY_QUEUE]
         self._limits = limits
         self.processor = Processor(engine)
-        self._recorder = Recorder(engine, state_ttl=state_ttl) if HISTORY_QUEUE in queues else None
+        self._recorder: Recorder | None = None
+        if HISTORY_QUEUE in queues:
+            holding = self.processor.holding
+            self._recorder = Recorder(
+                engine, state_ttl=state_ttl, is_busy=lambda: bool(holding.tasks)
+            )
         self.intakes = [
             Intake(
                 engine.broker,
@@ -84,7 +89,7 @@ class Runtime:
         time, then hand over what is left."""
         log.info("worker_stopping", running=len(self.processor.holding.tasks))
         await self._controller.stop()
-        self.processor.draining = True
+        self.processor.holding.draining = True
         await asyncio.gather(*(intake.close() for intake in self.intakes))
         if working := self._working():
             await asyncio.wait(working, timeout=self._limits.grace)
@@ -101,20 +106,20 @@ class Runtime:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reporter
         self._watchdog.stop()
-        log.info("worker_stopped", done=self.processor.done)
+        log.info("worker_stopped", done=self.processor.holding.done)
 
     def _working(self) -> set[asyncio.Task[None]]:
         return {task for intake in self.intakes for task in intake.working}
 
     async def _process(self, delivery: Delivery) -> None:
-        if self.processor.draining:
+        if self.processor.holding.draining:
             await delivery.release()
             return
         await self.processor.process(delivery)
         self._look_if_full()
 
     def _look_if_full(self) -> None:
-        if self._limits.max_tasks and self.processor.done >= self._limits.max_tasks:
+        if self._limits.max_tasks and self.processor.holding.done >= self._limits.max_tasks:
             self.full.set()
 
     async def _report(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -38,6 +39,17 @@ class NewEvent:
     id: EventId
     kind: EventKind
     json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a holder leaves behind as it lets go: its last events, fields and checkpoints."""
+
+    task_id: str
+    token: str
+    events: Sequence[NewEvent]
+    fields: Mapping[str, str | bytes | int | float]
+    steps: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)

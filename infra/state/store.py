@@ -25,6 +25,7 @@ from infra.state.models import (
     Held,
     Missing,
     NewEvent,
+    Settlement,
     StoredEvent,
     TaskState,
     Yours,
@@ -216,6 +217,30 @@ class State:
     ) -> Claim:
         """Try to take the task. `takeover` is the token of a holder known to be dead; `create`
         makes the task anew when Redis has forgotten it."""
+        claim = self._claim(queue, task, token, worker, takeover=takeover, create=create)
+        return read_claim(await claim, token)
+
+    async def claim_all(
+        self, queue: str, tasks: Sequence[TaskMessage], tokens: Sequence[str], worker: str
+    ) -> list[Claim]:
+        """Try to take several, each with a token of its own."""
+        claims = [
+            self._claim(queue, task, token, worker)
+            for task, token in zip(tasks, tokens, strict=True)
+        ]
+        answers = await asyncio.gather(*claims)
+        return [read_claim(answer, token) for answer, token in zip(answers, tokens, strict=True)]
+
+    def _claim(
+        self,
+        queue: str,
+        task: TaskMessage,
+        token: str,
+        worker: str,
+        *,
+        takeover: str = "",
+        create: bool = False,
+    ) -> asyncio.Future[Any]:
         started = timestamp(utc_now())
         head = dumps({"task_id": task.id, "kind": EventKind.STARTED})[:-1] + b',"attempt":'
         tail = b"," + dumps({"at": started, "worker": worker})[1:]
@@ -223,8 +248,7 @@ class State:
         args += [task.attempt, task.failures, head, tail, started]
         if create:
             args += [1, *_flat(created_fields(queue, task))]
-        answer = await self.scripts.run("claim", keys_of(task.id), args)
-        return read_claim(answer, token)
+        return self.scripts.call("claim", keys_of(task.id), args)
 
     async def write(
         self,
@@ -257,12 +281,21 @@ class State:
     ) -> WriteAnswer:
         """Let go of the task with the last events of this attempt (an end, or a retry to come):
         whoever sees the last of `events` finds `fields` written."""
-        args: list[Argument] = [channel(task_id), token, len(events)]
-        for event in events:
+        settlement = Settlement(task_id, token, events, fields, steps or {})
+        return text(await self._settle(settlement))  # type: ignore[return-value]
+
+    async def settle_all(self, settlements: Sequence[Settlement]) -> list[WriteAnswer]:
+        """As `settle`, for several tasks: each has its own answer."""
+        answers = await asyncio.gather(*[self._settle(item) for item in settlements])
+        return [text(answer) for answer in answers]  # type: ignore[misc]
+
+    def _settle(self, settlement: Settlement) -> asyncio.Future[Any]:
+        task_id, steps = settlement.task_id, settlement.steps
+        args: list[Argument] = [channel(task_id), settlement.token, len(settlement.events)]
+        for event in settlement.events:
             args += [format_event_id(event.id), event.kind, event.json]
-        args += [len(steps or {}), *_flat(steps or {}), *_flat(fields)]
-        keys = keys_of(task_id)
-        return text(await self.scripts.run("settle", keys, args))  # type: ignore[return-value]
+        args += [len(steps), *_flat(steps), *_flat(settlement.fields)]
+        return self.scripts.call("settle", keys_of(task_id), args)
 
     async def restore(
         self,

@@ -40,35 +40,51 @@ before its commit, and between the commit and the ack."""
 ENDED = b'"status":"SUCCESS"'
 
 
+def taken(*_: Any, answer: Any, **__: Any) -> bool:
+    return answer is None or isinstance(answer, Yours)
+
+
+def some_taken(*_: Any, answer: Any, **__: Any) -> bool:
+    return answer is None or any(isinstance(claim, Yours) for claim in answer)
+
+
+def with_steps(*_: Any, steps: Any = None, **__: Any) -> bool:
+    return bool(steps)
+
+
+def outcome(_broker: Any, queue: str, message: Any, **_: Any) -> bool:
+    return queue == HISTORY_QUEUE and ENDED in message.body
+
+
+def of_a_task(delivery: Any, **_: Any) -> bool:
+    return bool(delivery.message.kind == "envelope" and delivery.queue != HISTORY_QUEUE)
+
+
+def with_an_end(_history: SQLHistory, records: Any, **_: Any) -> bool:
+    return any(record.status.ended for record in records)
+
+
 def install(points: CrashPoints, lines: Lines) -> None:
     def claimed(_state: State, _queue: str, task: Any, *, answer: Any, **_: Any) -> None:
         if isinstance(answer, Yours):
             lines.write("claim", task=task.id, attempt=answer.attempt)
 
+    def all_claimed(_state: State, _queue: str, tasks: Any, *_: Any, answer: Any) -> None:
+        for task, claim in zip(tasks, answer, strict=True):
+            claimed(_state, _queue, task, answer=claim)
+
     def delivered(_processor: Processor, delivery: Any, **_: Any) -> None:
         if delivery.message.kind == "envelope":
             lines.write("delivery", task=delivery.message.correlation_id, queue=delivery.queue)
 
-    def taken(*_: Any, answer: Any, **__: Any) -> bool:
-        return answer is None or isinstance(answer, Yours)
-
-    def with_steps(*_: Any, steps: Any = None, **__: Any) -> bool:
-        return bool(steps)
-
-    def outcome(_broker: Any, queue: str, message: Any, **_: Any) -> bool:
-        return queue == HISTORY_QUEUE and ENDED in message.body
-
-    def of_a_task(delivery: Any, **_: Any) -> bool:
-        return bool(delivery.message.kind == "envelope" and delivery.queue != HISTORY_QUEUE)
-
-    def with_an_end(_history: SQLHistory, records: Any, **_: Any) -> bool:
-        return any(record.status.ended for record in records)
-
     claim = {"before": "before_claim", "after": "after_claim"}
     points.around(State, "claim", **claim, where=taken, seen=claimed)
+    points.around(State, "claim_all", **claim, where=some_taken, seen=all_claimed)
     checkpoint = {"before": "before_checkpoint", "after": "after_checkpoint"}
     points.around(State, "write", **checkpoint, where=with_steps)
-    points.around(State, "settle", before="before_end", after="after_end")
+    end = {"before": "before_end", "after": "after_end"}
+    points.around(State, "settle", **end)
+    points.around(State, "settle_all", **end)
     points.around(RabbitBroker, "send", after="after_outcome", where=outcome)
     points.around(RabbitDelivery, "ack", after="after_ack", where=of_a_task)
     points.around(Processor, "process", seen=delivered)

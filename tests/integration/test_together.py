@@ -214,3 +214,96 @@ async def test_slow_tasks_of_a_message_leave_slots_for_others_and_run_a_bounded_
     for task in tasks:
         assert (await stack.ended(task.id)).status is Status.SUCCESS
     assert most == 64
+
+
+async def test_a_slow_task_keeps_no_neighbour_waiting(stack_of: StackOf) -> None:
+    let_go = asyncio.Event()
+
+    @handler
+    async def maybe_slow(ctx: Context, payload: Anything) -> int:
+        number = int(payload.model_dump()["n"])
+        if number == 1:
+            await let_go.wait()
+        return number
+
+    stack = await stack_of(a_type("echo", maybe_slow, short=True))
+    worker = await stack.worker()
+    envelope, tasks = await chunk(stack, *range(4))
+    delivery = Handed(envelope.message(), count=0)
+    processing = asyncio.create_task(worker.runtime.processor.process(delivery))
+
+    for number in (0, 2, 3):  # before it, and after it
+        assert (await stack.ended(tasks[number].id)).result == number
+    assert await stack.kinds(tasks[1].id) == ["queued", "started", "step.started"]
+    assert delivery.settled == []
+
+    let_go.set()
+    await processing
+    assert (await stack.ended(tasks[1].id)).result == 1
+    assert delivery.settled == ["ack"]
+
+
+async def test_a_failure_is_its_own_tasks_alone(stack_of: StackOf) -> None:
+    stack = await stack_of(a_type("echo", echo, short=True))
+    worker = await stack.worker()
+    envelope, tasks = await chunk(stack, 1, -1, 2)
+    delivery = Handed(envelope.message(), count=0)
+
+    await worker.runtime.processor.process(delivery)
+
+    ended = [(await stack.ended(task.id)).status for task in tasks]
+    assert ended == [Status.SUCCESS, Status.FAILURE, Status.SUCCESS]
+    assert delivery.settled == ["ack"]
+    for task in tasks:
+        assert (await stack.recorded(task.id)).status.ended
+
+
+async def test_a_worker_that_stops_in_mid_message_ends_what_is_done_and_leaves_the_rest(
+    stack_of: StackOf,
+) -> None:
+    begun, ran = asyncio.Event(), []
+
+    @handler
+    async def second_hangs(ctx: Context, payload: Anything) -> int:
+        number = int(payload.model_dump()["n"])
+        ran.append((ctx.attempt, number))
+        if number == 1 and ctx.attempt == 1:
+            begun.set()
+            await asyncio.Event().wait()
+        return number
+
+    stack = await stack_of(a_type("echo", second_hangs, short=True), worker_grace=0.1)
+    worker = await stack.worker()
+    envelope, tasks = await chunk(stack, 0, 1)
+    await stack.resources.broker.accept(QUEUE, envelope.message())
+    await begun.wait()
+    await worker.runtime.stop()
+    assert (await stack.ended(tasks[0].id)).attempt == 1
+
+    await stack.worker()
+    second = await stack.ended(tasks[1].id)
+    assert (second.status, second.attempt, second.result) == (Status.SUCCESS, 2, 1)
+    assert ran == [(1, 0), (1, 1), (2, 1)]
+
+
+async def test_a_message_whose_claims_are_others_runs_nothing(stack_of: StackOf) -> None:
+    """It is delivered while another message of the same tasks is being worked off."""
+    runs: list[int] = []
+
+    @handler
+    async def once(ctx: Context, payload: Anything) -> None:
+        runs.append(int(payload.model_dump()["n"]))
+        await asyncio.sleep(0.1)
+
+    stack = await stack_of(a_type("echo", once, short=True))
+    worker = await stack.worker()
+    envelope, tasks = await chunk(stack, *range(3))
+    first, again = (Handed(envelope.message(), count=0) for _ in range(2))
+    process = worker.runtime.processor.process
+
+    await asyncio.gather(process(first), process(again))
+
+    assert sorted(runs) == [0, 1, 2]
+    assert first.settled == again.settled == ["ack"]
+    for task in tasks:
+        assert (await stack.ended(task.id)).attempt == 1

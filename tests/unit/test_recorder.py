@@ -43,6 +43,8 @@ class Batches:
 class Scene:
     broker: MemoryBroker
     batches: Batches
+    busy: bool = False
+    """Do tasks run in the recorder's process?"""
 
     async def tell(self, *task_ids: str) -> None:
         for task_id in task_ids:
@@ -70,9 +72,10 @@ async def scene() -> AsyncIterator[Scene]:
     await broker.open()
     batches = Batches()
     engine = SimpleNamespace(broker=broker, history=batches, metrics=Metrics())
-    running = Recorder(cast(Engine, engine), state_ttl=60)
+    here = Scene(broker, batches)
+    running = Recorder(cast(Engine, engine), state_ttl=60, is_busy=lambda: here.busy)
     await running.start()
-    yield Scene(broker, batches)
+    yield here
     await running.stop()
     await broker.close()
 
@@ -124,3 +127,30 @@ async def test_bytes_fill_a_batch_too(scene: Scene, monkeypatch: pytest.MonkeyPa
     await scene.written("b", "c")
 
     assert scene.batches.written == [["a"], ["b"], ["c"]]
+
+
+async def test_after_a_batch_running_tasks_go_first(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "PACE", 0.0)
+    monkeypatch.setattr(recorder, "MAKES_WAY", 1e9)
+    scene.busy = True
+    await scene.tell("a")
+    await scene.written("a")
+    await scene.tell("b")
+    await asyncio.sleep(0.3)
+    assert scene.batches.ids == ["a"]
+
+    scene.busy = False
+    await scene.written("b")
+
+
+async def test_but_not_for_ever(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "MAKES_WAY", 1e9)
+    monkeypatch.setattr(recorder, "LATEST", 0.0)
+    scene.busy = True
+    await scene.tell("a")
+    await scene.written("a")
+
+    await scene.tell("b")
+    await scene.written("b")

@@ -1,0 +1,55 @@
+"""Places that are taken several at a time, first come, first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Places:
+    """So many places. Who wants more than there are gets all of them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = self._free = count
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def taken(self, wanted: int) -> AsyncIterator[None]:
+        """Take as many, and give them back at the end."""
+        wanted = min(wanted, self._count)
+        await self._take(wanted)
+        try:
+            yield
+        finally:
+            self._give(wanted)
+
+    async def _take(self, wanted: int) -> None:
+        if not self._waiting and wanted <= self._free:
+            self._free -= wanted
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((wanted, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # they had been given just now
+                self._give(wanted)
+            else:
+                self._serve()
+            raise
+
+    def _give(self, places: int) -> None:
+        self._free += places
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting:
+            wanted, turn = self._waiting[0]
+            if not turn.done():
+                if wanted > self._free:
+                    return
+                self._free -= wanted
+                turn.set_result(None)
+            self._waiting.popleft()
