@@ -132,6 +132,7 @@ class Journal:
         self._steps[checkpoint_field(index, handler)] = stored
 
     def field(self, name: str, value: Argument) -> None:
+        """Of a running task: what its end erases."""
         self._fields[name] = value
 
     def progress(self, **data: Any) -> None:
@@ -219,7 +220,7 @@ class Journal:
             self._task.id,
             self._claim.token,
             events,
-            self._fields | fields | {"updated_at": timestamp(now())},
+            fields | {"updated_at": timestamp(now())},  # where it was no longer matters
             steps,
         )
 

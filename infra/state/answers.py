@@ -19,6 +19,7 @@ from infra.state.models import (
     Expired,
     Held,
     Missing,
+    StoredEvent,
     TaskState,
     Yours,
     parse_event_id,
@@ -77,6 +78,19 @@ def read_steps(
     return outputs, saved
 
 
+def read_entry(entry_id: bytes | str, fields: Any) -> list[StoredEvent]:
+    """The events of one entry of a task's stream: kinds and JSON texts in turn, and the id of the
+    last one."""
+    attempt, last = parse_event_id(text(entry_id))
+    if fields[0] in (b"k", "k"):  # of a version that wrote each by itself: k kind d json
+        return [StoredEvent((attempt, last), text(fields[1]), fields[3])]
+    count = len(fields) // 2
+    return [
+        StoredEvent((attempt, last - count + 1 + i), text(fields[2 * i]), fields[2 * i + 1])
+        for i in range(count)
+    ]
+
+
 def _read_yours(answer: list[Any], token: str) -> Yours:
     outputs, saved = read_steps(answer[6])
     return Yours(
@@ -113,8 +127,8 @@ def read_task(raw: dict[bytes, bytes]) -> TaskState | None:
         name=fields.get("name"),
         attempt=int(fields.get("attempt", 0)),
         failures=int(fields.get("failures", 0)),
-        holder=fields.get("holder"),
-        worker=fields.get("worker") or fields.get("holder"),
+        holder=fields.get("holder") or None,  # empty: it was let go
+        worker=fields.get("worker") or fields.get("holder") or None,
         started_at=when("started_at"),
         finished_at=when("finished_at"),
         not_before=float(fields.get("not_before", 0)) / 1000,

@@ -16,7 +16,16 @@ from infra.cancellation import Cancellation
 from infra.codec import dumps, loads, timestamp
 from infra.codec import now as utc_now
 from infra.envelope import TaskMessage
-from infra.state.answers import SAVE, pairs, read_claim, read_end, read_steps, read_task, text
+from infra.state.answers import (
+    SAVE,
+    pairs,
+    read_claim,
+    read_end,
+    read_entry,
+    read_steps,
+    read_task,
+    text,
+)
 from infra.state.models import (
     Claim,
     Closed,
@@ -30,13 +39,16 @@ from infra.state.models import (
     TaskState,
     Yours,
     format_event_id,
-    parse_event_id,
 )
 from infra.state.redis import Connections, translated
 from infra.state.scripts import Argument, ScriptRunner
 
 UNCONFIRMED_FOR = 3600
 """Seconds that a task is kept whose publish was never confirmed."""
+
+LAST_OUTPUT_LIMIT = 4_096
+"""Bytes up to which the output of a task's last step is kept with the task itself: no attempt will
+ask for it again, and a key less is written."""
 
 TOGETHER = 200
 """Tasks whose expiry one run of the script sets."""
@@ -201,9 +213,13 @@ class State:
         return Cancellation.from_json(loads(flag))
 
     async def steps(self, task_id: str) -> dict[tuple[int, str], bytes]:
-        """The checkpoints, as they were stored."""
-        raw = await self.scripts.command("HGETALL", steps_key(task_id))
-        return read_steps(raw)[0]
+        """The checkpoints, and the last step's output, as they were stored."""
+        raw, (step, output) = await asyncio.gather(
+            self.scripts.command("HGETALL", steps_key(task_id)),
+            self.scripts.command("HMGET", task_key(task_id), "last_step", "last_output"),
+        )
+        stored = pairs(raw)
+        return read_steps(stored if step is None else {**stored, step: output})[0]
 
     async def claim(
         self,
@@ -261,9 +277,7 @@ class State:
         drop: Sequence[EventId] = (),
     ) -> WriteAnswer:
         """The holder's events, fields and checkpoints, in one go. `drop` forgets old progress."""
-        args: list[Argument] = [channel(task_id), token, len(events)]
-        for event in events:
-            args += [format_event_id(event.id), event.kind, event.json]
+        args: list[Argument] = [channel(task_id), token, *_entries(events)]
         args += [len(fields or {}), *_flat(fields or {})]
         args += [len(steps or {}), *_flat(steps or {})]
         args += [len(drop), *(format_event_id(item) for item in drop)]
@@ -290,11 +304,14 @@ class State:
         return [text(answer) for answer in answers]  # type: ignore[misc]
 
     def _settle(self, settlement: Settlement) -> asyncio.Future[Any]:
-        task_id, steps = settlement.task_id, settlement.steps
-        args: list[Argument] = [channel(task_id), settlement.token, len(settlement.events)]
-        for event in settlement.events:
-            args += [format_event_id(event.id), event.kind, event.json]
-        args += [len(steps), *_flat(steps), *_flat(settlement.fields)]
+        task_id, steps, fields = settlement.task_id, settlement.steps, dict(settlement.fields)
+        if len(steps) == 1 and fields["status"] is Status.SUCCESS:
+            ((step, output),) = steps.items()
+            if len(output) <= LAST_OUTPUT_LIMIT:
+                fields["last_step"], fields["last_output"] = step, output
+                steps = {}
+        args: list[Argument] = [channel(task_id), settlement.token, *_entries(settlement.events)]
+        args += [len(steps), *_flat(steps), *_flat(fields)]
         return self.scripts.call("settle", keys_of(task_id), args)
 
     async def restore(
@@ -350,10 +367,10 @@ class State:
         start = format_event_id(event_id) if any(event_id) else "-"
         limits: tuple[Argument, ...] = () if limit is None else ("COUNT", limit + 1)
         entries = await self.scripts.command("XRANGE", events_key(task_id), start, "+", *limits)
-        return [
-            StoredEvent(parse_event_id(text(entry_id)), text(fields[1]), fields[3])
-            for entry_id, fields in entries  # k kind d json
+        events = [
+            event for entry in entries for event in read_entry(*entry) if event.id >= event_id
         ]
+        return events if limit is None else events[: limit + 1]
 
     async def expire(self, task_ids: Sequence[str], seconds: int) -> None:
         """Let ended tasks go after `seconds`."""
@@ -403,6 +420,26 @@ def checkpoint_field(index: int, handler: str) -> str:
 
 def saved_field(index: int) -> str:
     return f"{SAVE}{index}"
+
+
+def _entries(events: Sequence[NewEvent]) -> list[Argument]:
+    """The events as the scripts write them: those in a row are one entry of the stream, which goes
+    by the last one's id. Progress is an entry of its own, since it is dropped by itself."""
+    args: list[Argument] = []
+    entry: list[Argument] = []
+    count = 0
+    for place, event in enumerate(events):
+        entry += [event.kind, event.json]
+        if place + 1 == len(events) or _begins_entry(event, events[place + 1]):
+            args += [format_event_id(event.id), len(entry) // 2, *entry]
+            entry = []
+            count += 1
+    return [count, *args]
+
+
+def _begins_entry(before: NewEvent, event: NewEvent) -> bool:
+    (attempt, seq), progress = before.id, EventKind.STEP_PROGRESS
+    return event.id != (attempt, seq + 1) or progress in (before.kind, event.kind)
 
 
 def _flat(fields: Mapping[str, Argument]) -> list[Argument]:

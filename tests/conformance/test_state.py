@@ -242,11 +242,66 @@ async def test_writes_are_numbered_and_a_resend_changes_nothing(
 async def test_old_progress_can_be_dropped(state: State, task: TaskMessage) -> None:
     await state.submit(QUEUE, task)
     await claimed(state, task)
-    await state.write(task.id, "token", events=[event(1, 2), event(1, 3)])
+    progress = [event(1, seq, EventKind.STEP_PROGRESS) for seq in (2, 3, 4)]
+    await state.write(task.id, "token", events=progress[:2])
 
-    await state.write(task.id, "token", events=[event(1, 4)], drop=[(1, 2)])
+    await state.write(task.id, "token", events=progress[2:], drop=[(1, 2)])
 
     assert [item.id for item in await state.events(task.id)] == [(0, 1), (1, 1), (1, 3), (1, 4)]
+
+
+async def test_events_of_one_write_keep_their_own_ids_and_kinds(
+    state: State, task: TaskMessage
+) -> None:
+    kinds = [
+        EventKind.STEP_STARTED,
+        EventKind.STEP_OUTPUT,
+        EventKind.STEP_OUTPUT,
+        EventKind.STEP_PROGRESS,
+        EventKind.STEP_OUTPUT,
+        EventKind.STEP_COMPLETED,
+    ]
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    events = [event(1, seq, kind, n=seq) for seq, kind in enumerate(kinds, start=2)]
+    for _ in range(2):  # a resend writes nothing more
+        assert await state.write(task.id, "token", events=events) == "ok"
+    await end(state, task, seq=8)
+
+    kept = await state.events(task.id)
+    assert [(item.id, item.kind) for item in kept[2:]] == [
+        *((item.id, item.kind) for item in events),
+        ((1, 8), "succeeded"),
+    ]
+    assert [item.json for item in kept[2:8]] == [item.json for item in events]
+    for after in range(2, 8):  # from the middle of an entry, too
+        later = await state.events(task.id, (1, after))
+        assert [item.id for item in later] == [(1, seq) for seq in range(after + 1, 9)]
+        page = await state.events_from(task.id, (1, after), limit=2)
+        assert [item.id for item in page] == [(1, n) for n in range(after, min(after + 3, 9))]
+
+
+async def test_an_entry_of_a_version_that_wrote_each_event_by_itself_is_read(
+    state: State, task: TaskMessage
+) -> None:
+    await state.submit(QUEUE, task)
+    old = {"k": "started", "d": b'{"kind": "started"}'}
+    await state._client.xadd(events_key(task.id), old, id="1-1")
+
+    (_, started) = await state.events(task.id)
+
+    assert (started.id, started.kind, started.json) == ((1, 1), "started", old["d"])
+
+
+async def test_the_last_output_is_kept_with_the_task(state: State, task: TaskMessage) -> None:
+    await state.submit(QUEUE, task)
+    await claimed(state, task)
+    await state.write(task.id, "token", steps={"0:first": b"1"})
+    fields = {"status": Status.SUCCESS, "result": b"2"}
+    last = [event(1, 2, EventKind.SUCCEEDED)]
+    await state.settle(task.id, "token", events=last, fields=fields, steps={"1:second": b"2"})
+
+    assert await state.steps(task.id) == {(0, "first"): b"1", (1, "second"): b"2"}
 
 
 async def test_the_end_is_one_write_and_the_first_one_wins(state: State, task: TaskMessage) -> None:

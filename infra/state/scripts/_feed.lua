@@ -3,6 +3,7 @@
 -- load an entry has the events of many tasks.
 -- (On a cluster the feed's key would be in another slot: there it would have to be written apart.)
 local LARGE, ENTRY = 32768, 4096
+local type_of = type
 local pages, order = {}, {}
 local function told(id, json)
   if #json > LARGE then -- whole it is in the task's own stream
@@ -42,4 +43,32 @@ end
 -- The line that announces an event to whoever watches its task: it names its predecessor.
 local function live(last, id, kind, json)
   return last .. ' ' .. id .. ' ' .. kind .. ' ' .. json
+end
+-- Write a holder's entries from ARGV[at], the count of them: each is the id of its last event, how
+-- many events it has, and their kinds and JSON texts. One that is there already (a resend) is left
+-- alone. Returns the place after them, the last id that is new, what is to be announced, and an error.
+local function write(ARGV, at, stream, last, type, queue)
+  local news = {}
+  local entries = tonumber(ARGV[at])
+  at = at + 1
+  for _ = 1, entries do
+    local id, count = ARGV[at], tonumber(ARGV[at + 1])
+    local added = redis.pcall('XADD', stream, id, unpack(ARGV, at + 2, at + 1 + 2 * count))
+    if type_of(added) == 'table' and added.err then
+      if not string.find(tostring(added.err), 'equal or smaller', 1, true) then
+        return at, last, news, added
+      end
+    else
+      local attempt, seq = string.match(id, '(%d+)-(%d+)')
+      for i = 1, count do
+        local kind, json = ARGV[at + 2 * i], ARGV[at + 1 + 2 * i]
+        local own = attempt .. '-' .. (seq - count + i)
+        news[#news + 1] = live(last, own, kind, json)
+        last = own
+        tell(type, queue, told(own, json))
+      end
+    end
+    at = at + 2 + 2 * count
+  end
+  return at, last, news
 end

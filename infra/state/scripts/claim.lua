@@ -11,7 +11,7 @@ local channel, token, worker, now, takeover = ARGV[1], ARGV[2], ARGV[3], tonumbe
 
 local function look()
   return redis.call('HMGET', task, 'status', 'token', 'holder', 'attempt', 'failures', 'losses',
-    'not_before', 'cancel', 'started_at', 'last', 'deadline', 'type', 'queue')
+    'not_before', 'cancel', 'started_at', 'last', 'deadline', 'type', 'queue', 'from_step')
 end
 local held = look()
 if not held[1] then
@@ -22,6 +22,9 @@ if not held[1] then
   held = look()
 end
 local status, owner, holder = held[1], held[2], held[3]
+if owner == '' then -- let go
+  owner = nil
+end
 local attempt = math.max(tonumber(held[4] or 0), tonumber(ARGV[6]))
 local failures = math.max(tonumber(held[5] or 0), tonumber(ARGV[7]))
 local losses = tonumber(held[6] or 0)
@@ -62,7 +65,11 @@ redis.call('HSET', task, 'status', 'RUNNING', 'token', token, 'holder', worker,
 if held[7] then
   redis.call('HDEL', task, 'not_before')
 end
-redis.call('XADD', events, id, 'k', 'started', 'd', event)
+redis.call('XADD', events, id, 'started', event)
 redis.call('PUBLISH', channel, live(held[10] or '0-0', id, 'started', event))
 tell(held[12], held[13], told(id, event))
-return {'yours', attempt, failures, losses, started, taken_over, redis.call('HGETALL', steps)}
+local done = {}
+if attempt > 1 or held[14] then -- else nobody can have got anywhere
+  done = redis.call('HGETALL', steps)
+end
+return {'yours', attempt, failures, losses, started, taken_over, done}

@@ -6,6 +6,9 @@ local task, events = KEYS[1], KEYS[2]
 local held = redis.call('HMGET', task, 'status', 'token', 'holder', 'attempt', 'last', 'settled',
   'type', 'queue')
 local status, owner, last = held[1], held[2], held[5]
+if owner == '' then -- let go
+  owner = nil
+end
 if not status then
   return {'missing'}
 end
@@ -26,7 +29,7 @@ local id = attempt .. '-' .. (tonumber(seq) + 1)
 local event = ARGV[6] .. attempt .. ARGV[7]
 redis.call('HSET', task, 'last', id, 'settled', ARGV[2], unpack(ARGV, 8))
 redis.call('HDEL', task, 'token', 'holder', 'progress', 'step', 'not_before')
-redis.call('XADD', events, id, 'k', ARGV[5], 'd', event)
+redis.call('XADD', events, id, ARGV[5], event)
 redis.call('PUBLISH', ARGV[1], live(last or '0-0', id, ARGV[5], event))
 tell(held[7], held[8], told(id, event))
 return {'closed', id}

@@ -28,7 +28,7 @@ at = at + 2 * count + 1
 count = tonumber(ARGV[at])
 for i = 1, count do
   local place = at + 3 * i - 2
-  local added = redis.pcall('XADD', events, ARGV[place], 'k', ARGV[place + 1], 'd', ARGV[place + 2])
+  local added = redis.pcall('XADD', events, ARGV[place], ARGV[place + 1], ARGV[place + 2])
   if type(added) == 'table' and added.err
       and not string.find(tostring(added.err), 'equal or smaller', 1, true) then
     return added

@@ -10,6 +10,6 @@ for i = 1, count do
   redis.call('HSET', steps, ARGV[3 + 2 * i], ARGV[4 + 2 * i])
 end
 redis.call('HSET', task, 'last', '0-1', unpack(ARGV, 5 + 2 * count))
-redis.call('XADD', events, '0-1', 'k', 'queued', 'd', ARGV[3])
+redis.call('XADD', events, '0-1', 'queued', ARGV[3])
 tell(ARGV[1], ARGV[2], told('0-1', ARGV[3]))
 return 1

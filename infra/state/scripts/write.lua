@@ -1,34 +1,21 @@
 -- The holder writes events, fields and checkpoints, all or nothing, if its token still holds.
 -- A resend writes the same again: an event that is there already is left alone.
 -- KEYS task events steps
--- ARGV channel token n (id kind json)*n n (field value)*n n (step output)*n n (dropped_id)*n
+-- ARGV channel token n (last_id count (kind json)*count)*n n (field value)*n n (step output)*n
+--      n (dropped_id)*n
 -- returns 'ok' | 'lost' (another holds it, or it has ended) | 'missing' (the task is gone)
 local task, events, steps = KEYS[1], KEYS[2], KEYS[3]
 local held = redis.call('HMGET', task, 'token', 'status', 'last', 'type', 'queue')
 if held[1] ~= ARGV[2] then
   return held[2] and 'lost' or 'missing'
 end
-local at = 3
-local news = {}
-local last = held[3] or '0-0'
-for _ = 1, tonumber(ARGV[at]) do
-  local id, kind, json = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local added = redis.pcall('XADD', events, id, 'k', kind, 'd', json)
-  if type(added) == 'table' and added.err then
-    if not string.find(tostring(added.err), 'equal or smaller', 1, true) then
-      return added
-    end
-  else
-    news[#news + 1] = live(last, id, kind, json)
-    last = id
-    tell(held[4], held[5], told(id, json))
-  end
-  at = at + 3
+local at, last, news, failed = write(ARGV, 3, events, held[3] or '0-0', held[4], held[5])
+if failed then
+  return failed
 end
 if #news > 0 then
   redis.call('PUBLISH', ARGV[1], table.concat(news, '\n'))
 end
-at = at + 1
 local count = tonumber(ARGV[at])
 redis.call('HSET', task, 'last', last, unpack(ARGV, at + 1, at + 2 * count))
 at = at + 2 * count + 1
