@@ -11,6 +11,7 @@ from api.idempotency import Idempotency
 from api.submission import Submitter
 from infra.checkpoints import Stored
 from infra.envelope import Envelope
+from infra.metrics import Labelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Taking:
 
     submitter: Submitter
     idempotency: Idempotency
-    counter: Counter
+    counter: Labelled[Counter]
 
     async def take(
         self, key: str | None, envelope: Envelope, inherited: Stored | None = None

@@ -18,6 +18,7 @@ stepline_dead_letters_open, stepline_tasks_deferred, stepline_workers_alive, ste
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -31,23 +32,50 @@ STEP_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 
 HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
+Instrument = TypeVar("Instrument", Counter, Histogram)
+
+
+class Labelled(Generic[Instrument]):
+    """An instrument that remembers its children: the library looks for one at each call, under a
+    lock, which takes longer than to count."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self._instrument: Instrument = instrument
+        self._children: dict[tuple[str, ...], Instrument] = {}
+
+    def labels(self, *values: str) -> Instrument:
+        child = self._children.get(values)
+        if child is None:
+            child = self._children[values] = self._instrument.labels(*values)
+        return child
+
+
 class Metrics:
     """The instruments of one process."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.submissions = Counter(
-            "stepline_submissions", "Submissions answered.", ("type", "answer"), registry=registry
+        self.submissions = Labelled(
+            Counter(
+                "stepline_submissions",
+                "Submissions answered.",
+                ("type", "answer"),
+                registry=registry,
+            )
         )
-        self.http = Histogram(
-            "stepline_http_request_seconds",
-            "Seconds to the beginning of the answer.",
-            ("method", "route", "status"),
-            buckets=HTTP_BUCKETS,
-            registry=registry,
+        self.http = Labelled(
+            Histogram(
+                "stepline_http_request_seconds",
+                "Seconds to the beginning of the answer.",
+                ("method", "route", "status"),
+                buckets=HTTP_BUCKETS,
+                registry=registry,
+            )
         )
-        self.ended = Counter(
-            "stepline_tasks_ended", "Tasks ended here.", ("type", "status"), registry=registry
+        self.ended = Labelled(
+            Counter(
+                "stepline_tasks_ended", "Tasks ended here.", ("type", "status"), registry=registry
+            )
         )
         self.retries = Counter(
             "stepline_task_retries", "Attempts to be tried again.", ("type",), registry=registry
@@ -55,19 +83,23 @@ class Metrics:
         self.lost = Counter(
             "stepline_tasks_lost", "Tasks taken from dead holders.", ("queue",), registry=registry
         )
-        self.queue_seconds = Histogram(
-            "stepline_queue_seconds",
-            "Seconds from acceptance to the first start.",
-            ("queue",),
-            buckets=QUEUE_BUCKETS,
-            registry=registry,
+        self.queue_seconds = Labelled(
+            Histogram(
+                "stepline_queue_seconds",
+                "Seconds from acceptance to the first start.",
+                ("queue",),
+                buckets=QUEUE_BUCKETS,
+                registry=registry,
+            )
         )
-        self.step_seconds = Histogram(
-            "stepline_step_seconds",
-            "Seconds that a step ran.",
-            ("handler", "outcome"),
-            buckets=STEP_BUCKETS,
-            registry=registry,
+        self.step_seconds = Labelled(
+            Histogram(
+                "stepline_step_seconds",
+                "Seconds that a step ran.",
+                ("handler", "outcome"),
+                buckets=STEP_BUCKETS,
+                registry=registry,
+            )
         )
         self.loop_blocked = Counter(
             "stepline_loop_blocked", "The event loop stood still for a second.", registry=registry

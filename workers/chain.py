@@ -27,6 +27,7 @@ from infra.state.models import Yours
 from workers.blobs import Checkpoints, LostCheckpoint
 from workers.context import BlockingContext, Services, StepContext
 from workers.journal import Journal, LostLease
+from workers.limit import LimitExceeded, within
 from workers.retry import StepFailure, describe
 
 log = structlog.get_logger(__name__)
@@ -177,15 +178,14 @@ class ChainRun:
     async def _call(self, ctx: StepContext, handler: Handler) -> Any:
         arguments = [] if handler.payload is None else [self._payload(handler.payload)]
         seconds = handler.timeout if handler.timeout is not None else self._type.timeout
+        if handler.is_async:
+            work = handler.run(ctx, *arguments)
+        else:
+            blocking = BlockingContext(ctx, asyncio.get_running_loop())
+            work = asyncio.to_thread(handler.run, blocking, *arguments)
         try:
-            async with asyncio.timeout(seconds) as limit:
-                if handler.is_async:
-                    return await handler.run(ctx, *arguments)
-                blocking = BlockingContext(ctx, asyncio.get_running_loop())
-                return await asyncio.to_thread(handler.run, blocking, *arguments)
-        except TimeoutError:
-            if not limit.expired():
-                raise
+            return await within(seconds, work)
+        except LimitExceeded:
             raise StepTimeout(f"{handler.name} took longer than {seconds:g} s") from None
 
     def _earlier(self) -> Mapping[str, Any]:

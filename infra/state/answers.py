@@ -41,6 +41,8 @@ def pairs(flat: Any) -> dict[bytes, bytes]:
 
 
 def read_claim(answer: list[Any], token: str) -> Claim:
+    if answer[0] == b"yours":
+        return _read_yours(answer, token)
     read: dict[str, Callable[[], Claim]] = {
         "missing": Missing,
         "ended": lambda: Ended(Status(text(answer[1]))),
@@ -48,7 +50,6 @@ def read_claim(answer: list[Any], token: str) -> Claim:
         "expired": lambda: Expired(float(answer[1]) / 1000),
         "early": lambda: Early(float(answer[1]) / 1000),
         "held": lambda: Held(text(answer[1]), text(answer[2]), int(answer[3])),
-        "yours": lambda: _read_yours(answer, token),
     }
     return read[text(answer[0])]()
 

@@ -51,7 +51,7 @@ class _Call:
 
     script: str | None
     keys: Sequence[str]
-    args: list[Argument]
+    args: Sequence[Argument]
     future: asyncio.Future[Any]
 
 
@@ -102,11 +102,7 @@ class ScriptRunner:
         self, name: str | None, keys: Sequence[str], args: Sequence[Argument]
     ) -> asyncio.Future[Any]:
         """As `run`, for a caller with several to wait for."""
-        # encoded here, so that a text that cannot be is its own caller's error and nobody else's
-        encoded: list[Argument] = [
-            item.encode() if isinstance(item, str) else item for item in args
-        ]
-        call = _Call(name, keys, encoded, asyncio.get_running_loop().create_future())
+        call = _Call(name, keys, args, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush(), name="redis-flush")
@@ -135,6 +131,12 @@ class ScriptRunner:
                 # all that came after is sent again too: a caller's order holds
                 first = unknown.index(True)
                 answers[first:] = await self._run(commands[first:])
+        except UnicodeEncodeError:  # nothing was sent
+            sound = [call for call in batch if _can_be_sent(call)]
+            if len(sound) == len(batch):
+                raise
+            await self._send(sound)
+            return
         except REDIS_ERRORS as error:
             _fail(batch, StateUnavailable(f"Redis: {type(error).__name__}: {error}"))
             return
@@ -145,7 +147,7 @@ class ScriptRunner:
     async def _run(self, commands: Sequence[_Command]) -> list[Any]:
         return await self._pipeline.run([self._words(command) for command in commands])
 
-    def _words(self, command: _Command) -> list[Argument]:
+    def _words(self, command: _Command) -> Sequence[Argument]:
         calls, name = command.calls, command.calls[0].script
         if name is None:
             return calls[0].args
@@ -181,6 +183,18 @@ def _together(batch: Sequence[_Call]) -> Iterator[_Command]:
         run.append(call)
     if run:
         yield _Command(run)
+
+
+def _can_be_sent(call: _Call) -> bool:
+    """A text that is none is its own caller's error, and nobody else's."""
+    try:
+        for item in (*call.keys, *call.args):
+            if isinstance(item, str):
+                item.encode()
+    except UnicodeEncodeError as error:
+        _fail([call], error)
+        return False
+    return True
 
 
 def _resolve(call: _Call, answer: Any) -> None:
