@@ -70,7 +70,6 @@ TAGS = [
 
 
 ROUTES = (
-    submit,
     many,
     chain,
     system,
@@ -129,6 +128,7 @@ def create_app(
     errors.install(app)
     docs.install(app)
     task_types.install(app, registry)
+    app.router.routes.extend(submit.router.routes)  # straight: an included router looks twice
     for routes in ROUTES:
         app.include_router(routes.router)
     task_types.install_unknown(app, registry)

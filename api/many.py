@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +26,9 @@ from infra.envelope import Envelope
 MOST = 10_000
 IN_HAND = 1_024
 """Items that are submitted at once: enough for the broker to confirm many messages together."""
+
+TURN = 32
+"""Items that are read without letting others have the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,16 @@ def read_lines(body: bytes) -> Iterator[Any]:
             yield item
 
 
+@dataclass(slots=True)
+class _UnderWay:
+    """A submission that has begun: where its answer belongs, and what to wait for. Only one with a
+    key may turn out to be another task, submitted before."""
+
+    place: int
+    envelope: Envelope
+    future: asyncio.Future[None] | asyncio.Task[tuple[Envelope, bool]]
+
+
 class ManySubmissions:
     """Takes many on, a bounded number at a time."""
 
@@ -70,41 +85,41 @@ class ManySubmissions:
 
     async def submit(self, items: Iterable[Any]) -> list[dict[str, Any]]:
         """An answer for each (a `SubmissionAnswer`), in their order."""
-        places = asyncio.Semaphore(IN_HAND)
-        under_way: list[asyncio.Task[dict[str, Any]]] = []
+        answers: list[dict[str, Any]] = []
+        under_way: deque[_UnderWay] = deque()
         try:
-            for item in items:
-                await places.acquire()
-                task = asyncio.create_task(self._answer(item))
-                task.add_done_callback(lambda _: places.release())
-                under_way.append(task)
-            return await asyncio.gather(*under_way)
+            for place, item in enumerate(items):
+                answers.append({})
+                with _problems(answers, place):
+                    under_way.append(self._begin(place, item))
+                if len(under_way) >= IN_HAND:
+                    await self._finish(under_way.popleft(), answers)
+                elif place % TURN == TURN - 1:
+                    await asyncio.sleep(0)
+            while under_way:
+                await self._finish(under_way.popleft(), answers)
         finally:
-            for task in under_way:
-                task.cancel()
+            for left in under_way:
+                left.future.cancel()
+        return answers
 
-    async def _answer(self, item: Any) -> dict[str, Any]:
-        try:
-            envelope, replayed = await self._submit(item)
-        except Exception as error:
-            problem = problem_of(error)
-            if problem is None:
-                raise
-            return {"problem": problem_view(problem)}
-        (task,) = envelope.tasks
-        answer: dict[str, Any] = {
-            "task_id": task.id,
-            "type": task.type,
-            "status": Status.SCHEDULED if task.run_at else Status.PENDING,
-            "queue": envelope.queue,
-        }
-        if task.run_at:
-            answer["run_at"] = datetime.fromtimestamp(task.run_at, UTC)
-        if replayed:
-            answer["replayed"] = True
-        return answer
+    async def _finish(self, begun: _UnderWay, answers: list[dict[str, Any]]) -> None:
+        with _problems(answers, begun.place):
+            if isinstance(begun.future, asyncio.Task):
+                envelope, replayed = await begun.future
+            else:
+                envelope, replayed = begun.envelope, False
+                await self._taking.taken(envelope, begun.future)
+            answers[begun.place] = _answer(envelope, replayed=replayed)
 
-    async def _submit(self, raw: Any) -> tuple[Envelope, bool]:
+    def _begin(self, place: int, raw: Any) -> _UnderWay:
+        """Raises what is wrong with it."""
+        envelope, key = self._read(raw)
+        if key is None:
+            return _UnderWay(place, envelope, self._taking.submitter.begin(envelope))
+        return _UnderWay(place, envelope, asyncio.create_task(self._taking.take(key, envelope)))
+
+    def _read(self, raw: Any) -> tuple[Envelope, str | None]:
         if isinstance(raw, Unreadable):
             raise raw.problem
         if nests_deeper_than(MAX_DEPTH, raw):
@@ -121,7 +136,34 @@ class ManySubmissions:
         except ValidationError as error:
             raise _invalid(error, "payload") from error
         key = parse_key([] if item.idempotency_key is None else [item.idempotency_key])
-        return await self._taking.take(key, self._taking.submitter.draft(name, payload))
+        return self._taking.submitter.draft(name, payload), key
+
+
+@contextmanager
+def _problems(answers: list[dict[str, Any]], place: int) -> Iterator[None]:
+    """What goes wrong with one submission is its answer."""
+    try:
+        yield
+    except Exception as error:
+        problem = problem_of(error)
+        if problem is None:
+            raise
+        answers[place] = {"problem": problem_view(problem)}
+
+
+def _answer(envelope: Envelope, *, replayed: bool) -> dict[str, Any]:
+    (task,) = envelope.tasks
+    answer: dict[str, Any] = {
+        "task_id": task.id,
+        "type": task.type,
+        "status": Status.SCHEDULED if task.run_at else Status.PENDING,
+        "queue": envelope.queue,
+    }
+    if task.run_at:
+        answer["run_at"] = datetime.fromtimestamp(task.run_at, UTC)
+    if replayed:
+        answer["replayed"] = True
+    return answer
 
 
 def _invalid(error: ValidationError, *place: str) -> RequestValidationError:

@@ -56,12 +56,16 @@ class Submitter:
         Raises `StateUnavailable` or a `BrokerError`. A caller that is cancelled (its client has
         gone) leaves the publish to finish by itself.
         """
+        await self.begin(envelope, inherited)
+
+    def begin(self, envelope: Envelope, inherited: Stored | None = None) -> asyncio.Future[None]:
+        """As `submit`, for a caller with several to wait for. To cancel what is returned cancels
+        the waiting alone."""
         (task,) = envelope.tasks
         if inherited or task.run_at or not self._is_short(task.type):
-            await asyncio.shield(self._keep(self._accept(envelope, inherited)))
-        else:
-            encoded = task.encode()
-            await self._group(envelope.queue).add(encoded, len(encoded.json))
+            return asyncio.shield(self._keep(self._accept(envelope, inherited)))
+        encoded = task.encode()
+        return self._group(envelope.queue).begin(encoded, len(encoded.json))
 
     def _is_short(self, type_name: str) -> bool:
         with contextlib.suppress(SteplineError):  # a type that is not known here: who knows

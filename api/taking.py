@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from prometheus_client import Counter
@@ -26,15 +28,27 @@ class Taking:
         self, key: str | None, envelope: Envelope, inherited: Stored | None = None
     ) -> tuple[Envelope, bool]:
         """The envelope as it was accepted, and whether that had happened before."""
-        task_type = envelope.tasks[0].type
-        try:
-            if key is None:
-                await self.submitter.submit(envelope, inherited)
-                replayed = False
-            else:
-                envelope, replayed = await self.idempotency.submit(key, envelope, inherited)
-        except SteplineError:
-            self.counter.labels(task_type, "refused").inc()
-            raise
-        self.counter.labels(task_type, "replayed" if replayed else "accepted").inc()
+        if key is None:
+            await self.taken(envelope, self.submitter.begin(envelope, inherited))
+            return envelope, False
+        with self._refusals(envelope):
+            envelope, replayed = await self.idempotency.submit(key, envelope, inherited)
+        self._count(envelope, "replayed" if replayed else "accepted")
         return envelope, replayed
+
+    async def taken(self, envelope: Envelope, begun: Awaitable[None]) -> None:
+        """Wait for a submission without a key that the caller has begun."""
+        with self._refusals(envelope):
+            await begun
+        self._count(envelope, "accepted")
+
+    @contextmanager
+    def _refusals(self, envelope: Envelope) -> Iterator[None]:
+        try:
+            yield
+        except SteplineError:
+            self._count(envelope, "refused")
+            raise
+
+    def _count(self, envelope: Envelope, answer: str) -> None:
+        self.counter.labels(envelope.tasks[0].type, answer).inc()

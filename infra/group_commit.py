@@ -51,14 +51,15 @@ class GroupCommit(Generic[T]):
     async def add(self, item: T, weight: int = 0) -> None:
         """Returns when the item's group is committed; raises what its commit raised, as does each
         of its group. A caller that is cancelled leaves its item in the group."""
-        await self._enqueue(item, weight)
+        await self.begin(item, weight)
 
     async def add_all(self, items: Iterable[tuple[T, int]]) -> None:
         """As `add`, for several with their weights: they may come into several groups. Raises what
         the first one's commit raised that failed."""
-        await asyncio.gather(*[self._enqueue(item, weight) for item, weight in items])
+        await asyncio.gather(*[self.begin(item, weight) for item, weight in items])
 
-    def _enqueue(self, item: T, weight: int) -> asyncio.Future[None]:
+    def begin(self, item: T, weight: int = 0) -> asyncio.Future[None]:
+        """As `add`, for a caller with several to wait for."""
         loop = asyncio.get_running_loop()
         waiting = _Waiting(item, weight, loop.create_future())
         self._waiting.append(waiting)
