@@ -149,7 +149,7 @@ class TaskFilter:
 @dataclass(frozen=True, slots=True)
 class TaskList:
     """One page, newest first. `next` is the id to go on after, or None at the end. `total` counts
-    the matching tasks up to `TOTAL_CAP`."""
+    the matching tasks up to `LIST_CAP`."""
 
     tasks: list[TaskRecord]
     next: str | None
@@ -166,6 +166,8 @@ class Backlog:
 
 
 TOTAL_CAP = 10_000
+LIST_CAP = 1_000
+"""Of a list's matching tasks: to count ten times as many takes as long as all else about a page."""
 AHEAD_CAP = 1_000
 
 

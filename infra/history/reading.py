@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, false, func, not_, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncEngine
 from stepline.contract import Status
 
 from infra.codec import loads
 from infra.history.base import (
     AHEAD_CAP,
+    LIST_CAP,
     TOTAL_CAP,
     AttemptRecord,
     Backlog,
@@ -82,7 +83,7 @@ def page_statement(
     """
     columns = [column for column in TASKS.c if column.name not in LARGE]
     if where.text and not many:
-        found = _matching(where, limit + 1, newest_before=after or LAST_CHARACTER).subquery()
+        found = _matching(where, limit + 1, after or LAST_CHARACTER).subquery()
         rows = select(*columns).join(found, TASKS.c.id == found.c.id)
         return rows.order_by(TASKS.c.id.desc()).limit(limit + 1)
     source, task_id = _source(where)
@@ -92,20 +93,33 @@ def page_statement(
     return page.order_by(task_id.desc()).limit(limit + 1)
 
 
-def _matching(where: TaskFilter, most: int, *, newest_before: str | None = None) -> Any:
-    """At most `most` of the ids that fit: any, or the newest before that id. By text: of those
-    whose name begins so, and of those that do so themselves, as many each; an OR of both would
-    use neither index."""
+def _matching(where: TaskFilter, most: int, newest_before: str) -> Any:
+    """By text: at most `most` ids, the newest before that id, of tasks whose name begins so, and as
+    many of those that do so themselves; an OR of both would use neither index."""
     source, task_id = _source(where)
     ids = select(task_id.label("id")).select_from(source).where(*_conditions(where))
-    if newest_before is not None:
-        ids = ids.where(task_id < plain(newest_before)).order_by(task_id.desc())
-    if not where.text:
-        return ids.limit(most)
-    begins = (_name_begins(TASKS.c.name, where.text), _id_begins(where.text))
+    ids = ids.where(task_id < plain(newest_before)).order_by(task_id.desc())
+    begins = (_name_begins(TASKS.c.name, where.text or ""), _id_begins(where.text or ""))
     # each limited within a subquery: SQLite takes no LIMIT in a part of a UNION
     parts = [ids.where(found).limit(most).subquery() for found in begins]
     return union(*(select(part.c.id) for part in parts))
+
+
+def _count_statement(where: TaskFilter) -> Select[Any]:
+    """How many match, out of an index: as many as a list counts, and one more. By text up to
+    `TOTAL_CAP`: it decides how the page is found."""
+    source, task_id = _source(where)
+    ids = select(task_id.label("id")).select_from(source).where(*_conditions(where))
+    if not where.text:
+        matching = ids.limit(LIST_CAP + 1).subquery()
+        return select(func.count()).select_from(matching)
+    by_name = _name_begins(TASKS.c.name, where.text)
+    by_id_alone = and_(
+        _id_begins(where.text), not_(_name_begins(func.coalesce(TASKS.c.name, ""), where.text))
+    )
+    parts = [ids.where(found).limit(TOTAL_CAP + 1).subquery() for found in (by_name, by_id_alone)]
+    counts = [select(func.count()).select_from(part).scalar_subquery() for part in parts]
+    return select(counts[0] + counts[1])
 
 
 def _source(where: TaskFilter) -> tuple[Any, ColumnElement[str]]:
@@ -118,18 +132,16 @@ def _source(where: TaskFilter) -> tuple[Any, ColumnElement[str]]:
 async def list_tasks(
     engine: AsyncEngine, where: TaskFilter, after: str | None, limit: int
 ) -> TaskList:
-    matching = _matching(where, TOTAL_CAP + 1).subquery()
     async with connected(engine) as connection:
-        counted = await connection.execute(select(func.count()).select_from(matching))
-        total = min(counted.scalar_one(), TOTAL_CAP + 1)
-        page = page_statement(where, after, limit, many=total > TOTAL_CAP)
+        matching = int((await connection.execute(_count_statement(where))).scalar_one())
+        page = page_statement(where, after, limit, many=matching > TOTAL_CAP)
         rows: Sequence[Any] = (await connection.execute(page)).mappings().all()
     tasks = [task_record(row) for row in rows[:limit]]
     return TaskList(
         tasks=tasks,
         next=tasks[-1].id if len(rows) > limit else None,
-        total=min(total, TOTAL_CAP),
-        total_capped=total > TOTAL_CAP,
+        total=min(matching, LIST_CAP),
+        total_capped=matching > LIST_CAP,
     )
 
 

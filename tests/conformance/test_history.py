@@ -223,12 +223,25 @@ async def test_filters(history: SQLHistory) -> None:
 
 
 async def test_the_total_is_capped(history: SQLHistory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "TOTAL_CAP", 3)
+    monkeypatch.setattr(reading, "LIST_CAP", 3)
     await history.record([record() for _ in range(4)])
 
     page = await history.list_tasks(TaskFilter(), limit=1)
 
     assert (page.total, page.total_capped) == (3, True)
+
+
+async def test_what_matches_by_name_and_by_id_is_counted_once(history: SQLHistory) -> None:
+    both = record(id=str(uuid_utils.uuid7()))
+    both = replace(both, name=both.id)
+    named = record(name=f"{both.id} again")
+    await history.record([both, named, record(name="another")])
+
+    page = await history.list_tasks(TaskFilter(text=both.id), limit=1)
+
+    assert (page.total, page.total_capped) == (2, False)
+    rest = await history.list_tasks(TaskFilter(text=both.id), after=page.next)
+    assert {task.id for task in (*page.tasks, *rest.tasks)} == {both.id, named.id}
 
 
 async def test_what_has_not_ended_is_found_page_by_page(history: SQLHistory) -> None:

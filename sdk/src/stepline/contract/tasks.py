@@ -121,7 +121,8 @@ class TaskSummary(Answer):
 
 
 class TaskPage(Answer):
-    """Newest first. `next` is an opaque cursor, or None at the end."""
+    """Newest first. `next` is an opaque cursor, or None at the end. `total`: how many match, of all
+    pages (at most 1,000 are counted; then `total_capped`)."""
 
     tasks: list[TaskSummary]
     next: str | None
