@@ -6,7 +6,7 @@ become meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
@@ -129,8 +129,9 @@ def envelope_message(queue: str, tasks: Sequence[EncodedTask]) -> Message:
     return Message(KIND, body, correlation_id=tasks[0].task.id)
 
 
-def read_envelope(message: Message) -> Envelope:
-    """Decode. Raises `BadEnvelope` or `UnknownVersion`."""
+def read_envelope(message: Message, *, without: Container[str] = ()) -> Envelope:
+    """Decode; the tasks with the ids `without` are left out. Raises `BadEnvelope` or
+    `UnknownVersion`."""
     if message.kind != KIND:
         raise BadEnvelope(f"a message of kind {message.kind!r} is no envelope")
     try:
@@ -138,13 +139,12 @@ def read_envelope(message: Message) -> Envelope:
         version = body["v"]
         if version != VERSION:
             raise UnknownVersion(f"envelope version {version!r}; this worker reads {VERSION}")
-        return Envelope(body["queue"], _tasks(body["tasks"]))
+        return Envelope(body["queue"], _tasks(body["tasks"], without))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadEnvelope(f"{type(error).__name__}: {error}") from error
 
 
-def _tasks(items: Sequence[Any]) -> tuple[TaskMessage, ...]:
-    tasks = tuple(TaskMessage.from_json(item) for item in items)
-    if not tasks:
+def _tasks(items: Sequence[Any], without: Container[str]) -> tuple[TaskMessage, ...]:
+    if not items:
         raise ValueError("an envelope without tasks")
-    return tasks
+    return tuple([TaskMessage.from_json(item) for item in items if item["id"] not in without])

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections import ChainMap, defaultdict
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -32,22 +32,10 @@ from infra.state.redis import StateUnavailable
 from workers.deadletter import KIND as DEAD
 from workers.deadletter import bury, read_letter, undecodable
 from workers.engine import Engine, insist
+from workers.inbox import PREFETCH, Inbox, is_acceptance
 from workers.patience import ack
 from workers.rescue import KIND as BARRIER
 from workers.rescue import barrier_of
-
-PREFETCH = 1_000
-BATCH = 1_000
-BATCH_BYTES = 1_000_000
-"""Messages of a batch, and their bytes: some thousand tasks. The larger it is, the more of them are
-in it with both their acceptance and their end, and are written once."""
-
-LINGER = 0.05
-"""Seconds that a batch waits for company, so that a quick task is written once, ended."""
-
-PACE = 0.2
-"""Seconds from one batch to the next, unless a full one waits. A batch of ten costs the database
-and this process nearly as much as one of a hundred, and tasks that run meanwhile wait for it."""
 
 MAKES_WAY = 2.0
 """How long the recorder lets running tasks go first after a batch, in times of what that took: what
@@ -61,7 +49,9 @@ LOOK_EVERY = 0.02
 READ_AT_ONCE = 16
 """Records that are read without letting others have the event loop."""
 
+REMEMBERED = 20_000
 AWAY_PAUSE = 1.0
+FINISH_TIMEOUT = 5.0
 
 TERMINAL_EVENTS = {
     Status.SUCCESS: "succeeded",
@@ -93,15 +83,11 @@ class Recorder:
         """`is_busy` says whether tasks run in this process, which the recorder makes way for."""
         self._engine = engine
         self._state_ttl = state_ttl
-        self._linger = 0.0 if engine.broker.confirms_history else LINGER
         self._is_busy = is_busy
-        self._waiting: asyncio.Queue[tuple[float, Delivery]] = asyncio.Queue()
-        """Each with when it came, by the loop's clock."""
-        self._waited = 0.0
-        """Seconds that the first one of the last batch waited."""
-        self._messages = self._bytes = 0
-        self._full = asyncio.Event()
-        self._next_at = 0.0
+        self._inbox = Inbox(linger=not engine.broker.confirms_history)
+        self._told: dict[str, None] = {}
+        """The last tasks whose ends were written: what says that they were accepted adds nothing.
+        """
         self._subscriptions: list[Subscription] = []
         self._loop: asyncio.Task[None] | None = None
         self._unexpired: list[str] = []
@@ -116,8 +102,7 @@ class Recorder:
             await subscription.cancel()
         if self._loop is not None:
             if not self._loop.done():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._waiting.join(), timeout=5.0)
+                await self._inbox.finish(FINISH_TIMEOUT)
             self._loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
@@ -126,27 +111,14 @@ class Recorder:
 
     async def _consume(self) -> None:
         self._subscriptions = [
-            await self._engine.broker.consume(queue, self._receive, prefetch=PREFETCH)
+            await self._engine.broker.consume(queue, self._inbox.put, prefetch=PREFETCH)
             for queue in (HISTORY_QUEUE, DEAD_LETTERS_QUEUE)
         ]
-
-    def _receive(self, delivery: Delivery) -> None:
-        self._waiting.put_nowait((asyncio.get_running_loop().time(), delivery))
-        self._count(1, delivery)
-
-    def _count(self, sign: int, *deliveries: Delivery) -> None:
-        """These wait for their batch, or do so no longer."""
-        self._messages += sign * len(deliveries)
-        self._bytes += sign * sum(len(delivery.message.body) for delivery in deliveries)
-        if self._messages >= BATCH or self._bytes >= BATCH_BYTES:
-            self._full.set()
-        else:
-            self._full.clear()
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            deliveries = await self._batch()
+            deliveries = await self._inbox.batch()
             began = clock()
             try:
                 await self._work(deliveries)
@@ -160,46 +132,22 @@ class Recorder:
                     with contextlib.suppress(BrokerError):
                         await delivery.release()
             finally:
-                for _ in deliveries:
-                    self._waiting.task_done()
+                self._inbox.done(len(deliveries))
             await self._make_way(clock() - began)
 
     async def _make_way(self, took: float) -> None:
         clock = asyncio.get_running_loop().time
         until = clock() + took * MAKES_WAY
-        while self._waited < LATEST and self._is_busy():
+        while self._inbox.waited < LATEST and self._is_busy():
             if (left := until - clock()) <= 0:
                 break
             await asyncio.sleep(min(left, LOOK_EVERY))
-
-    async def _batch(self) -> list[Delivery]:
-        came, first = await self._waiting.get()
-        batch = [first]
-        if self._linger:
-            await self._company()
-        size = len(first.message.body)
-        while len(batch) < BATCH and size < BATCH_BYTES and not self._waiting.empty():
-            batch.append(self._waiting.get_nowait()[1])
-            size += len(batch[-1].message.body)
-        self._waited = asyncio.get_running_loop().time() - came
-        self._count(-1, *batch)
-        return batch
-
-    async def _company(self) -> None:
-        """Wait until there is enough to write, or it is time."""
-        clock = asyncio.get_running_loop().time
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(max(clock() + self._linger, self._next_at)):
-                await self._full.wait()
-        self._next_at = clock() + PACE
 
     async def _wait_for_history(self, deliveries: Sequence[Delivery]) -> None:
         """Give everything back, and begin again on fresh channels when the database answers."""
         for subscription in self._subscriptions:
             await subscription.close()
-        while not self._waiting.empty():
-            self._count(-1, self._waiting.get_nowait()[1])
-            self._waiting.task_done()
+        self._inbox.drop()
         while True:
             await asyncio.sleep(AWAY_PAUSE)
             try:
@@ -216,6 +164,7 @@ class Recorder:
         letters = [letter for entry in entries for letter in entry.letters]
         if records:
             await self._write(records, self._engine.history.record, self._refuse_record)
+        self._remember(records)
         if letters:
             await self._write(letters, self._engine.history.add_dead_letters, _drop_letter)
         self._measure(records, letters)
@@ -227,6 +176,11 @@ class Recorder:
         await asyncio.gather(*(ack(entry.delivery) for entry in entries))
         await self._announce(records)
 
+    def _remember(self, records: Sequence[TaskRecord]) -> None:
+        self._told.update((record.id, None) for record in records if record.tells_all)
+        for task_id in list(self._told)[: max(0, len(self._told) - REMEMBERED)]:
+            del self._told[task_id]
+
     def _measure(self, records: Sequence[TaskRecord], letters: Sequence[DeadLetterRecord]) -> None:
         metrics = self._engine.metrics
         if records:
@@ -237,18 +191,21 @@ class Recorder:
             metrics.dead_letters.labels(letter.reason).inc()
 
     async def _read_all(self, deliveries: Sequence[Delivery]) -> list[Entry]:
+        """The acceptances last: of a task whose end is here too, its says nothing more."""
         entries: list[Entry] = []
+        told: ChainMap[str, None] = ChainMap({}, self._told)
         at_once = 0
-        for delivery in deliveries:
-            entry = await self._read(delivery)
+        for delivery in sorted(deliveries, key=is_acceptance):
+            entry = await self._read(delivery, told)
             entries.append(entry)
+            told.update((item.id, None) for item in entry.records if item.tells_all)
             at_once += len(entry.records)
             if at_once >= READ_AT_ONCE:  # running tasks wait for it meanwhile
                 at_once = 0
                 await asyncio.sleep(0)
         return entries
 
-    async def _read(self, delivery: Delivery) -> Entry:
+    async def _read(self, delivery: Delivery, told: Container[str]) -> Entry:
         message = delivery.message
         try:
             if message.kind == DEAD:
@@ -258,7 +215,8 @@ class Recorder:
             if message.kind == BARRIER:
                 return Entry(delivery, barrier=barrier_of(message))
             if message.kind == ENVELOPE:
-                return Entry(delivery, records=accepted_records(read_envelope(message)))
+                accepted = read_envelope(message, without=told)
+                return Entry(delivery, records=accepted_records(accepted))
             return self._read_records(delivery)
         except (BadEnvelope, UnknownVersion, BadRecord, KeyError, ValueError) as error:
             text = f"{type(error).__name__}: {error}"

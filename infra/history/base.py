@@ -77,6 +77,11 @@ class TaskRecord:
     def version(self) -> int:
         return version_of(self.status, self.attempt, self.seq)
 
+    @property
+    def tells_all(self) -> bool:
+        """It is an end, with all that the record of the acceptance says."""
+        return self.status.ended and self.payload is not None
+
 
 @dataclass(slots=True)
 class DeadLetterRecord:

@@ -6,9 +6,10 @@ other. That takes longer than all else that the recorder does; this does the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from types import NoneType
 from typing import Any
 
 from sqlalchemy.dialects import mysql
@@ -49,13 +50,27 @@ def written(row: Mapping[str, Any], columns: Iterable[str]) -> str:
 
 def literal(value: str | int | datetime | None) -> str:
     """A value as SQL has it. Backslashes are escaped: our connections' `sql_mode` lets them be."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
-    if isinstance(value, datetime):
-        return f"'{timestamp(value)[:-1]}'"  # without its Z: the columns are of UTC
-    return str(int(value))
+    return LITERALS.get(type(value), _number)(value)
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _time(value: datetime) -> str:
+    return f"'{timestamp(value)[:-1]}'"  # without its Z: the columns are of UTC
+
+
+def _number(value: Any) -> str:
+    return _text(value) if isinstance(value, str) else str(int(value))
+
+
+LITERALS: dict[type, Callable[[Any], str]] = {
+    NoneType: lambda _: "NULL",
+    str: _text,
+    int: str,
+    datetime: _time,
+}
 
 
 def _within_bounds(rows: Iterable[str]) -> Iterator[list[str]]:

@@ -18,7 +18,7 @@ from infra.history.base import TaskRecord
 from infra.metrics import Metrics
 from infra.records import history_message
 from tests.waiting import wait_for
-from workers import recorder
+from workers import inbox, recorder
 from workers.engine import Engine
 from workers.recorder import Recorder
 
@@ -90,7 +90,7 @@ async def test_what_comes_together_is_written_together(scene: Scene) -> None:
 async def test_a_trickle_is_written_at_a_pace_and_not_one_by_one(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "PACE", 0.5)
+    monkeypatch.setattr(inbox, "PACE", 0.5)
     await scene.tell("first")
     await scene.written("first")
 
@@ -105,8 +105,8 @@ async def test_a_trickle_is_written_at_a_pace_and_not_one_by_one(
 async def test_a_full_batch_does_not_wait_for_its_time(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "PACE", 3600.0)
-    monkeypatch.setattr(recorder, "BATCH", 3)
+    monkeypatch.setattr(inbox, "PACE", 3600.0)
+    monkeypatch.setattr(inbox, "BATCH", 3)
     await scene.tell("first")
     await scene.written("first")
 
@@ -118,8 +118,8 @@ async def test_a_full_batch_does_not_wait_for_its_time(
 
 
 async def test_bytes_fill_a_batch_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "PACE", 3600.0)
-    monkeypatch.setattr(recorder, "BATCH_BYTES", 1)
+    monkeypatch.setattr(inbox, "PACE", 3600.0)
+    monkeypatch.setattr(inbox, "BATCH_BYTES", 1)
     await scene.tell("a")
     await scene.written("a")
 
@@ -132,7 +132,7 @@ async def test_bytes_fill_a_batch_too(scene: Scene, monkeypatch: pytest.MonkeyPa
 async def test_after_a_batch_running_tasks_go_first(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "PACE", 0.0)
+    monkeypatch.setattr(inbox, "PACE", 0.0)
     monkeypatch.setattr(recorder, "MAKES_WAY", 1e9)
     scene.busy = True
     await scene.tell("a")
