@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
-from stepline.contract import Accepted, Status
+from stepline.contract import Status
 
 from api.deps import taking_of
 from api.errors import RETRY_AFTER
@@ -135,28 +135,28 @@ def _answer(
     (task,) = envelope.tasks
     status = Status.SCHEDULED if task.run_at else Status.PENDING
     status = ended.status if ended else status
-    body = Accepted(
-        task_id=task.id,
-        task_name=task.name,
-        type=task.type,
-        status=status,
-        message=MESSAGES[status] if ended else "The task was accepted.",
-        queue=envelope.queue,
-        links=links(task.id),
-        estimated_duration=estimated_duration,
-        run_at=datetime.fromtimestamp(task.run_at, UTC) if task.run_at else None,
-        retry_of=task.retry_of,
-        result=ended.result if ended else None,
-        error=task_error(ended.error) if ended and status is not Status.SUCCESS else None,
-    )
-    headers = headers | {"Location": body.links.status}
+    content: dict[str, Any] = {  # an `Accepted`
+        "task_id": task.id,
+        "task_name": task.name,
+        "type": task.type,
+        "status": status,
+        "message": MESSAGES[status] if ended else "The task was accepted.",
+        "queue": envelope.queue,
+        "links": links(task.id).model_dump(by_alias=True),
+        "estimated_duration": estimated_duration,
+        "run_at": datetime.fromtimestamp(task.run_at, UTC) if task.run_at else None,
+        "retry_of": task.retry_of,
+        "result": ended.result if ended else None,
+    }
+    if ended and status is not Status.SUCCESS and (error := task_error(ended.error)) is not None:
+        content["error"] = error.model_dump(mode="json", exclude_none=True)
+    headers = headers | {"Location": content["links"]["status"]}
     if preference.applied:
         headers["Preference-Applied"] = preference.applied
     if ended is None:
         headers["Retry-After"] = str(RETRY_AFTER)
-    content: dict[str, Any] = body.model_dump(mode="json", exclude_none=True)
     return Response(
-        dumps(content),
+        dumps({name: value for name, value in content.items() if value is not None}),
         status_code=200 if ended else 202,
         media_type="application/json",
         headers=headers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -123,7 +124,11 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        telemetry={"metrics": False, "logs": False},  # Prometheus' and structlog's, see `infra`
+        telemetry={  # metrics and logs are Prometheus' and structlog's, see `infra`
+            "metrics": False,
+            "logs": False,
+            "tracing": any(name.startswith("OTEL_") for name in os.environ),
+        },
     )
     errors.install(app)
     docs.install(app)

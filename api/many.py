@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -90,8 +89,10 @@ class ManySubmissions:
         try:
             for place, item in enumerate(items):
                 answers.append({})
-                with _problems(answers, place):
+                try:
                     under_way.append(self._begin(place, item))
+                except Exception as error:
+                    answers[place] = _refusal(error)
                 if len(under_way) >= IN_HAND:
                     await self._finish(under_way.popleft(), answers)
                 elif place % TURN == TURN - 1:
@@ -104,12 +105,15 @@ class ManySubmissions:
         return answers
 
     async def _finish(self, begun: _UnderWay, answers: list[dict[str, Any]]) -> None:
-        with _problems(answers, begun.place):
+        try:
             if isinstance(begun.future, asyncio.Task):
                 envelope, replayed = await begun.future
             else:
                 envelope, replayed = begun.envelope, False
                 await self._taking.taken(envelope, begun.future)
+        except Exception as error:
+            answers[begun.place] = _refusal(error)
+        else:
             answers[begun.place] = _answer(envelope, replayed=replayed)
 
     def _begin(self, place: int, raw: Any) -> _UnderWay:
@@ -139,16 +143,12 @@ class ManySubmissions:
         return self._taking.submitter.draft(name, payload), key
 
 
-@contextmanager
-def _problems(answers: list[dict[str, Any]], place: int) -> Iterator[None]:
-    """What goes wrong with one submission is its answer."""
-    try:
-        yield
-    except Exception as error:
-        problem = problem_of(error)
-        if problem is None:
-            raise
-        answers[place] = {"problem": problem_view(problem)}
+def _refusal(error: Exception) -> dict[str, Any]:
+    """What went wrong with one submission is its answer; raises what is a mistake of ours."""
+    problem = problem_of(error)
+    if problem is None:
+        raise error
+    return {"problem": problem_view(problem)}
 
 
 def _answer(envelope: Envelope, *, replayed: bool) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from prometheus_client import Counter
@@ -31,24 +30,22 @@ class Taking:
         if key is None:
             await self.taken(envelope, self.submitter.begin(envelope, inherited))
             return envelope, False
-        with self._refusals(envelope):
+        try:
             envelope, replayed = await self.idempotency.submit(key, envelope, inherited)
+        except SteplineError:
+            self._count(envelope, "refused")
+            raise
         self._count(envelope, "replayed" if replayed else "accepted")
         return envelope, replayed
 
     async def taken(self, envelope: Envelope, begun: Awaitable[None]) -> None:
         """Wait for a submission without a key that the caller has begun."""
-        with self._refusals(envelope):
-            await begun
-        self._count(envelope, "accepted")
-
-    @contextmanager
-    def _refusals(self, envelope: Envelope) -> Iterator[None]:
         try:
-            yield
+            await begun
         except SteplineError:
             self._count(envelope, "refused")
             raise
+        self._count(envelope, "accepted")
 
     def _count(self, envelope: Envelope, answer: str) -> None:
         self.counter.labels(envelope.tasks[0].type, answer).inc()

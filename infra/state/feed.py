@@ -172,11 +172,13 @@ class Feed:
 def _events(entry_id: bytes, fields: dict[bytes, bytes]) -> list[FeedEvent]:
     major, _, minor = entry_id.decode().partition("-")
     about = {"type": fields[b"t"].decode(), "queue": fields[b"q"].decode()}
+    ids = fields.get(b"i", b"").decode().split()  # of the tasks' events, in their streams
     events = []
     for place, body in enumerate(loads(fields[b"e"])):
         feed_id = (int(major), int(minor), place)
         kind = body["kind"]
-        data = body if kind in SERVICE_EVENTS else body | about
+        own = {"id": ids[place]} if ids else {}
+        data = body if kind in SERVICE_EVENTS else own | body | about
         frame = sse_frame(format_feed_id(feed_id), kind, dumps(data))
         events.append(FeedEvent(feed_id, kind, about["type"], about["queue"], frame, chunk(frame)))
     return events

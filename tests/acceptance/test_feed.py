@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx2
 
+from tests.waiting import wait_for
+
 QUICK = {"numbers": [1, 2, 3]}
 KINDS = ["queued", "started", "step.started", "step.completed", "succeeded"]
 
@@ -100,6 +102,11 @@ async def test_filters_hold_for_type_queue_and_status(http: httpx2.AsyncClient) 
 
 async def test_an_id_that_leads_nowhere_gets_the_newest_tasks(http: httpx2.AsyncClient) -> None:
     await submit(http)
+
+    async def listed() -> bool:
+        return bool((await http.get("/tasks/")).json()["tasks"])
+
+    await wait_for(listed)  # a moment after its end
     for nowhere in ("nonsense", "1-1:0", "99999999999999-0:0"):
         async with feed(http, **{"Last-Event-ID": nowhere}) as frames:
             reset = await frames.next()

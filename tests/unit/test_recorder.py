@@ -14,9 +14,10 @@ from stepline.contract import Status
 
 from infra.broker.memory import MemoryBroker
 from infra.broker.topology import Topology
+from infra.envelope import Envelope, TaskMessage
 from infra.history.base import TaskRecord
 from infra.metrics import Metrics
-from infra.records import history_message
+from infra.records import base_record, history_message
 from tests.waiting import wait_for
 from workers import inbox, recorder
 from workers.engine import Engine
@@ -30,6 +31,9 @@ class Batches:
     """A history that only notes who came with whom."""
 
     written: list[list[str]] = field(default_factory=list)
+
+    async def expire(self, task_ids: Sequence[str], seconds: int) -> None:
+        """As the state, which is no matter here."""
 
     async def record(self, records: Sequence[TaskRecord]) -> None:
         self.written.append([record.id for record in records])
@@ -71,7 +75,7 @@ async def scene() -> AsyncIterator[Scene]:
     broker.confirms_history = False  # as RabbitMQ: nobody waits for the rows
     await broker.open()
     batches = Batches()
-    engine = SimpleNamespace(broker=broker, history=batches, metrics=Metrics())
+    engine = SimpleNamespace(broker=broker, history=batches, state=batches, metrics=Metrics())
     here = Scene(broker, batches)
     running = Recorder(cast(Engine, engine), state_ttl=60, is_busy=lambda: here.busy)
     await running.start()
@@ -154,3 +158,19 @@ async def test_but_not_for_ever(scene: Scene, monkeypatch: pytest.MonkeyPatch) -
 
     await scene.tell("b")
     await scene.written("b")
+
+
+async def test_an_acceptance_that_comes_after_its_task_s_end_is_not_written_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "PACE", 0.0)
+    task = TaskMessage("t", "quick", ("quick",), {"n": 1}, NOON)
+    other = TaskMessage("other", "quick", ("quick",), {"n": 2}, NOON)
+    ended = base_record("quick_tasks", task, Status.SUCCESS)
+    await scene.broker.send(*history_message(ended))
+    await scene.written("t")
+
+    await scene.broker.accept("quick_tasks", Envelope("quick_tasks", (task, other)).message())
+    await scene.written("other")
+
+    assert scene.batches.ids == ["t", "other"]

@@ -5,30 +5,32 @@
 local LARGE, ENTRY = 32768, 4096
 local type_of = type
 local pages, order = {}, {}
-local function told(id, json)
+local function short(json)
   if #json > LARGE then -- whole it is in the task's own stream
     local event = cjson.decode(json)
     event.data, event.error, event.cut = nil, nil, true
     json = cjson.encode(event)
   end
-  return '{"id":"' .. id .. '",' .. string.sub(json, 2)
+  return json
 end
 local function turn(page)
   redis.call('XADD', 'stepline:feed', 'MAXLEN', '~', '10000', '*', 't', page.type, 'q', page.queue,
-    'e', '[' .. table.concat(page.events, ',') .. ']')
-  page.events, page.size = {}, 0
+    'i', table.concat(page.ids, ' '), 'e', '[' .. table.concat(page.events, ',') .. ']')
+  page.ids, page.events, page.size = {}, {}, 0
 end
-local function tell(type, queue, event)
-  local name = (type or '') .. ' ' .. (queue or '')
-  local page = pages[name]
+local function tell(type, queue, id, json)
+  type, queue = type or '', queue or ''
+  local page = pages[type .. ' ' .. queue]
   if not page then
-    page = {type = type or '', queue = queue or '', events = {}, size = 0}
-    pages[name] = page
+    page = {type = type, queue = queue, ids = {}, events = {}, size = 0}
+    pages[type .. ' ' .. queue] = page
     order[#order + 1] = page
   end
+  local event = short(json)
   if page.size > 0 and page.size + #event > ENTRY then
     turn(page)
   end
+  page.ids[#page.ids + 1] = id
   page.events[#page.events + 1] = event
   page.size = page.size + #event
 end
@@ -65,7 +67,7 @@ local function write(ARGV, at, stream, last, type, queue)
         local own = attempt .. '-' .. (seq - count + i)
         news[#news + 1] = live(last, own, kind, json)
         last = own
-        tell(type, queue, told(own, json))
+        tell(type, queue, own, json)
       end
     end
     at = at + 2 + 2 * count

@@ -67,7 +67,7 @@ if held[7] then
 end
 redis.call('XADD', events, id, 'started', event)
 redis.call('PUBLISH', channel, live(held[10] or '0-0', id, 'started', event))
-tell(held[12], held[13], told(id, event))
+tell(held[12], held[13], id, event)
 local done = {}
 if attempt > 1 or held[14] then -- else nobody can have got anywhere
   done = redis.call('HGETALL', steps)

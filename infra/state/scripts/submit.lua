@@ -11,5 +11,5 @@ for i = 1, count do
 end
 redis.call('HSET', task, 'last', '0-1', unpack(ARGV, 5 + 2 * count))
 redis.call('XADD', events, '0-1', 'queued', ARGV[3])
-tell(ARGV[1], ARGV[2], told('0-1', ARGV[3]))
+tell(ARGV[1], ARGV[2], '0-1', ARGV[3])
 return 1
