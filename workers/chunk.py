@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -37,9 +37,11 @@ Member = tuple[Running, Attempt]
 class Chunk:
     """Works one message's tasks off, once."""
 
-    def __init__(self, runner: TaskRunner, envelope: Envelope) -> None:
+    def __init__(self, runner: TaskRunner, envelope: Envelope, on_end: Callable[[], None]) -> None:
+        """`on_end` is called for each task that is in hand here no longer."""
         self._runner = runner
         self._envelope = envelope
+        self._on_end = on_end
         self._held: dict[str, Running] = {}
         """In hand because of this chunk, and not let go."""
         self._ready: deque[Member] = deque()
@@ -169,6 +171,7 @@ class Chunk:
             return
         if handed_over:
             self._rest.append(running.task)
+        self._on_end()
         await self._runner.let_go(running, handed_over=handed_over)
 
     def _go_beside(self, work: Coroutine[Any, Any, None], *, stops: bool = True) -> None:

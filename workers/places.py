@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 
@@ -16,14 +16,21 @@ class Places:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def taken(self, wanted: int) -> AsyncIterator[None]:
-        """Take as many, and give them back at the end."""
-        wanted = min(wanted, self._count)
-        await self._take(wanted)
+    async def taken(self, wanted: int) -> AsyncIterator[Callable[[], None]]:
+        """Take as many, and give them back at the end. Yields what gives one back before."""
+        held = min(wanted, self._count)
+        await self._take(held)
+
+        def give_one() -> None:
+            nonlocal held
+            if held:
+                held -= 1
+                self._give(1)
+
         try:
-            yield
+            yield give_one
         finally:
-            self._give(wanted)
+            self._give(held)
 
     async def _take(self, wanted: int) -> None:
         if not self._waiting and wanted <= self._free:

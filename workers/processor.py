@@ -119,13 +119,13 @@ class Processor:
 
     async def _part(self, part: Envelope) -> Sequence[TaskMessage]:
         """Some tasks of a chunk; returns those that are handed over."""
-        async with self._places.taken(len(part.tasks)):
+        async with self._places.taken(len(part.tasks)) as give_one:
             if self.holding.draining:
                 return part.tasks
             if len(part.tasks) == 1:
                 (task,) = part.tasks
                 return part.tasks if await self._runner.take(part, task, None) else ()
-            return await Chunk(self._runner, part).work()
+            return await Chunk(self._runner, part, give_one).work()
 
     async def _send_singly(
         self, envelope: Envelope, tasks: Sequence[TaskMessage], delivery: Delivery

@@ -268,6 +268,10 @@ class Recorder:
         message = Message("record", dumps(record), correlation_id=record.id)
         letter = undecodable(HISTORY_QUEUE, message, "history_refused", str(error))
         await insist(lambda: bury(self._engine.broker, letter))
+        if record.tells_all:  # the acceptance was left out in its favour
+            bare = replace(record, payload=None, result=None, error=None, attempts=[])
+            with contextlib.suppress(HistoryRejected):
+                await self._engine.history.record([bare])
 
     async def _expire(self, ended: list[str]) -> None:
         """What history has may leave Redis, after its time."""

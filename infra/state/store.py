@@ -50,6 +50,10 @@ LAST_OUTPUT_LIMIT = 4_096
 """Bytes up to which the output of a task's last step is kept with the task itself: no attempt will
 ask for it again, and a key less is written."""
 
+ENTRY = 16_384
+"""Bytes of several events in one entry of a stream: whoever reads a page of entries has them all in
+memory."""
+
 TOGETHER = 200
 """Tasks whose expiry one run of the script sets."""
 
@@ -427,19 +431,22 @@ def _entries(events: Sequence[NewEvent]) -> list[Argument]:
     by the last one's id. Progress is an entry of its own, since it is dropped by itself."""
     args: list[Argument] = []
     entry: list[Argument] = []
-    count = 0
+    count = size = 0
     for place, event in enumerate(events):
         entry += [event.kind, event.json]
-        if place + 1 == len(events) or _begins_entry(event, events[place + 1]):
+        size += len(event.json)
+        following = events[place + 1] if place + 1 < len(events) else None
+        if following is None or _is_apart(event, following) or size + len(following.json) > ENTRY:
             args += [format_event_id(event.id), len(entry) // 2, *entry]
-            entry = []
+            entry, size = [], 0
             count += 1
     return [count, *args]
 
 
-def _begins_entry(before: NewEvent, event: NewEvent) -> bool:
-    (attempt, seq), progress = before.id, EventKind.STEP_PROGRESS
-    return event.id != (attempt, seq + 1) or progress in (before.kind, event.kind)
+def _is_apart(event: NewEvent, following: NewEvent) -> bool:
+    attempt, seq = event.id
+    in_a_row = following.id == (attempt, seq + 1)
+    return not in_a_row or EventKind.STEP_PROGRESS in (event.kind, following.kind)
 
 
 def _flat(fields: Mapping[str, Argument]) -> list[Argument]:

@@ -16,6 +16,7 @@ from infra.broker.base import Message, PublishUnconfirmed
 from infra.envelope import Envelope, TaskMessage, read_envelope
 from tests.stack import Anything, EngineStack, a_type
 from tests.waiting import wait_for
+from workers.places import Places
 
 StackOf = Callable[..., Any]
 QUEUE = "quick_tasks"
@@ -241,6 +242,35 @@ async def test_a_slow_task_keeps_no_neighbour_waiting(stack_of: StackOf) -> None
     await processing
     assert (await stack.ended(tasks[1].id)).result == 1
     assert delivery.settled == ["ack"]
+
+
+async def test_the_places_of_those_that_have_ended_are_others(
+    stack_of: StackOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = asyncio.Event()
+
+    @handler
+    async def zero_waits(ctx: Context, payload: Anything) -> int:
+        number = int(payload.model_dump()["n"])
+        if number == 0:
+            await let_go.wait()
+        return number
+
+    stack = await stack_of(a_type("echo", zero_waits, short=True))
+    worker = await stack.worker()
+    monkeypatch.setattr(worker.runtime.processor, "_places", Places(4))
+    first, slow = await chunk(stack, 0, 1, 2, 3)
+    second, tasks = await chunk(stack, 4, 5, 6)
+    process = worker.runtime.processor.process
+    processing = asyncio.create_task(process(Handed(first.message(), count=0)))
+
+    await process(Handed(second.message(), count=0))
+
+    for task in tasks:
+        assert (await stack.ended(task.id)).status is Status.SUCCESS
+    assert not (await stack.state(slow[0].id)).status.ended
+    let_go.set()
+    await processing
 
 
 async def test_a_failure_is_its_own_tasks_alone(stack_of: StackOf) -> None:

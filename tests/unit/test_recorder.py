@@ -15,7 +15,7 @@ from stepline.contract import Status
 from infra.broker.memory import MemoryBroker
 from infra.broker.topology import Topology
 from infra.envelope import Envelope, TaskMessage
-from infra.history.base import TaskRecord
+from infra.history.base import DeadLetterRecord, HistoryRejected, TaskRecord
 from infra.metrics import Metrics
 from infra.records import base_record, history_message
 from tests.waiting import wait_for
@@ -31,12 +31,21 @@ class Batches:
     """A history that only notes who came with whom."""
 
     written: list[list[str]] = field(default_factory=list)
+    letters: list[DeadLetterRecord] = field(default_factory=list)
+    refuses: str = ""
+    """The id of a task whose payload it cannot keep."""
 
     async def expire(self, task_ids: Sequence[str], seconds: int) -> None:
         """As the state, which is no matter here."""
 
     async def record(self, records: Sequence[TaskRecord]) -> None:
+        for record in records:
+            if record.id == self.refuses and record.payload is not None:
+                raise HistoryRejected("what a payload")
         self.written.append([record.id for record in records])
+
+    async def add_dead_letters(self, letters: Sequence[DeadLetterRecord]) -> None:
+        self.letters += letters
 
     @property
     def ids(self) -> list[str]:
@@ -174,3 +183,18 @@ async def test_an_acceptance_that_comes_after_its_task_s_end_is_not_written_agai
     await scene.written("other")
 
     assert scene.batches.ids == ["t", "other"]
+
+
+async def test_of_an_end_that_the_database_refuses_it_is_kept_that_the_task_has_ended(
+    scene: Scene,
+) -> None:
+    tasks = [TaskMessage(name, "quick", ("quick",), {"n": 1}, NOON) for name in ("good", "bad")]
+    scene.batches.refuses = "bad"
+    await scene.broker.accept("quick_tasks", Envelope("quick_tasks", tuple(tasks)).message())
+    for task in tasks:
+        await scene.broker.send(*history_message(base_record("quick_tasks", task, Status.SUCCESS)))
+
+    await scene.written("good", "bad")
+    await wait_for(lambda: scene.batches.letters)
+    (letter,) = scene.batches.letters
+    assert (letter.task_id, letter.reason) == ("bad", "history_refused")
