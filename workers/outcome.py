@@ -105,6 +105,7 @@ class Conclusion:
     async def succeed(self, attempts: Sequence[Attempt]) -> None:
         """Conclude several whose handlers have all run well: they are written together."""
         together: list[tuple[Attempt, bytes, datetime, Settlement]] = []
+        alone: list[Attempt] = []
         for attempt in attempts:
             result, attempt.end.failure = _result(attempt)
             if attempt.end.failure is None and attempt.journal.idle:
@@ -113,8 +114,7 @@ class Conclusion:
                 settlement = attempt.journal.settlement(EventKind.SUCCEEDED, fields)
                 together.append((attempt, result, finished, settlement))
             else:
-                with contextlib.suppress(LostLease):
-                    await self.conclude(attempt)
+                alone.append(attempt)
         answers: Sequence[WriteAnswer | None]
         try:
             answers = await self._engine.state.settle_all([item[-1] for item in together])
@@ -131,6 +131,9 @@ class Conclusion:
             self._count(attempt, Status.SUCCESS)
             records.append(self._success_record(attempt, result, finished))
         await self._engine.record(*records)
+        for attempt in alone:  # something of it is being written, or it has no result after all
+            with contextlib.suppress(LostLease):
+                await self.conclude(attempt)
 
     async def _succeed(self, attempt: Attempt, result: bytes) -> None:
         finished = now()
