@@ -125,7 +125,9 @@ class Recorder:
             except HistoryUnavailable as error:
                 log.warning("history_away", error=str(error), waiting=len(deliveries))
                 await self._wait_for_history(deliveries)
-            except Exception:
+            except (Exception, asyncio.CancelledError):
+                if (this := asyncio.current_task()) is not None and this.cancelling():
+                    raise
                 log.exception("recorder_failed", batch=len(deliveries))
                 await asyncio.sleep(AWAY_PAUSE)
                 for delivery in deliveries:

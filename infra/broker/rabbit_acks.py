@@ -40,7 +40,7 @@ class InHand:
     async def ack(self, tag: int) -> None:
         """Done. Raises `StaleDelivery`."""
         self._begin(tag)
-        await self._acks.add(tag)
+        await _settled(self._acks.add(tag))  # the group may be cancelled by the driver, too
 
     async def release(self, tag: int) -> None:
         """Not done: back to the front of the queue. Raises `StaleDelivery`."""

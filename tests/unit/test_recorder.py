@@ -56,6 +56,7 @@ class Batches:
 class Scene:
     broker: MemoryBroker
     batches: Batches
+    recorder: Recorder | None = None
     busy: bool = False
     """Do tasks run in the recorder's process?"""
 
@@ -87,6 +88,7 @@ async def scene() -> AsyncIterator[Scene]:
     engine = SimpleNamespace(broker=broker, history=batches, state=batches, metrics=Metrics())
     here = Scene(broker, batches)
     running = Recorder(cast(Engine, engine), state_ttl=60, is_busy=lambda: here.busy)
+    here.recorder = running
     await running.start()
     yield here
     await running.stop()
@@ -198,3 +200,36 @@ async def test_of_an_end_that_the_database_refuses_it_is_kept_that_the_task_has_
     await wait_for(lambda: scene.batches.letters)
     (letter,) = scene.batches.letters
     assert (letter.task_id, letter.reason) == ("bad", "history_refused")
+
+
+class Cut:
+    """A delivery whose channel is closed while it is acknowledged, which the driver tells by a
+    cancellation of whoever waits."""
+
+    queue = "history"
+    count = 0
+
+    def __init__(self, record: TaskRecord) -> None:
+        self.message = history_message(record)[1]
+        self.released = False
+
+    async def ack(self) -> None:
+        raise asyncio.CancelledError
+
+    async def release(self) -> None:
+        self.released = True
+
+
+async def test_a_cancellation_that_is_not_its_own_does_not_end_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "AWAY_PAUSE", 0.0)
+    task = TaskMessage("cut", "quick", ("quick",), {"n": 1}, NOON)
+    cut = Cut(base_record("quick_tasks", task, Status.RUNNING))
+    assert scene.recorder is not None
+    scene.recorder._inbox.put(cut)
+    await scene.written("cut")
+    await wait_for(lambda: cut.released)
+
+    await scene.tell("next")
+    await scene.written("next")
