@@ -7,6 +7,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -200,9 +201,13 @@ def deployed(
 
 def run_load(url: str, count: int, connections: int) -> Answer:
     """The HTTP load, from a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.load", url, str(count), str(connections)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ContenderFailed(f"the load on {url} failed:\n{done.stderr[-2000:]}")
-    answer: Answer = json.loads(done.stdout)
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "answer.json"
+        command = [sys.executable, "-m", "benchmarks.load", url, str(count), str(connections)]
+        done = subprocess.run(
+            [*command, str(written)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ContenderFailed(f"the load on {url} failed:\n{done.stderr[-2000:]}")
+        answer: Answer = json.loads(written.read_text())
     return answer
