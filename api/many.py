@@ -95,7 +95,7 @@ class ManySubmissions:
                     answers[place] = _refusal(error)
                 if len(under_way) >= IN_HAND:
                     await self._finish(under_way.popleft(), answers)
-                elif place % TURN == TURN - 1:
+                if place % TURN == TURN - 1:
                     await asyncio.sleep(0)
             while under_way:
                 await self._finish(under_way.popleft(), answers)
