@@ -50,6 +50,8 @@ READ_AT_ONCE = 16
 """Records that are read without letting others have the event loop."""
 
 REMEMBERED = 20_000
+"""Tasks whose ends were written last: their acceptances may still come."""
+
 AWAY_PAUSE = 1.0
 FINISH_TIMEOUT = 5.0
 
