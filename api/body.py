@@ -24,19 +24,7 @@ class StrictRequest(Request):
     that would silently become another number."""
 
     def __init__(self, scope: Scope, receive: Receive, limit: int) -> None:
-        super().__init__(scope, receive)
-        self._limit = limit
-        self._read_so_far = 0
-        self._inner_receive = self._receive
-        self._receive = self._counted
-
-    async def _counted(self) -> Message:
-        message = await self._inner_receive()
-        if message["type"] == "http.request":
-            self._read_so_far += len(message.get("body", b""))
-            if self._read_so_far > self._limit:
-                raise too_large(self._limit, endless=True)
-        return message
+        super().__init__(scope, _counted(receive, limit))
 
     async def json(self) -> Any:
         body = await self.body()
@@ -45,6 +33,23 @@ class StrictRequest(Request):
             raise HTTPException(400, f"The body nests deeper than {MAX_DEPTH} levels.")
         refuse_large_integers(body)
         return value
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    """Receives no more than that. It knows nothing of the request that reads by it: the two would
+    hold each other, and all of the connection's state, until the collector comes."""
+    so_far = 0
+
+    async def counted() -> Message:
+        nonlocal so_far
+        message = await receive()
+        if message["type"] == "http.request":
+            so_far += len(message.get("body", b""))
+            if so_far > limit:
+                raise too_large(limit, endless=True)
+        return message
+
+    return counted
 
 
 def refuse_large_integers(text: bytes) -> None:

@@ -87,7 +87,7 @@ class Journal:
         self._closed = False
         self._held_back = False
         self.lost = False
-        self.on_lost: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[], None] = _nobody
         """Called once, when the task is found to be another's."""
         started = {
             "task_id": task.id,
@@ -247,6 +247,8 @@ class Journal:
     async def close(self) -> None:
         """Stop the timers and drop writes under way; nothing more is written."""
         self._closed = True
+        # whoever is called holds this journal: all of the attempt would be left to the collector
+        self.on_lost = _nobody
         self._cancel_timer()
         if not self._writing:
             return
@@ -352,3 +354,7 @@ class Journal:
         if answer == "ok":
             log.warning("state_restored", task_id=self._task.id)
         return answer == "ok"
+
+
+def _nobody() -> None:
+    """Nobody is to be told."""
