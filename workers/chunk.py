@@ -1,9 +1,11 @@
 """The tasks of one message, a phase at a time for all of them: claim, run, end.
 
 Tasks that travel together are short, and mostly of one step. Each phase is so one call to Redis,
-one message to history, and no task of the event loop for any of them. What does not fit goes on
-beside, as a task by itself does: a chain of several steps, a claim with a story, a failure, and
-whatever would have to wait for a neighbour that takes long after all.
+one message to history, and no task of the event loop for any of them. Handlers that wait for
+something outside (which shows at the first message of their type) run side by side, and what ends
+in one moment is written together. What does not fit goes on beside, as a task by itself does: a
+chain of several steps, a claim with a story, a failure, and whatever would have to wait for a
+neighbour that takes long after all.
 """
 
 from __future__ import annotations
@@ -37,17 +39,28 @@ Member = tuple[Running, Attempt]
 class Chunk:
     """Works one message's tasks off, once."""
 
-    def __init__(self, runner: TaskRunner, envelope: Envelope, on_end: Callable[[], None]) -> None:
-        """`on_end` is called for each task that is in hand here no longer."""
+    def __init__(
+        self,
+        runner: TaskRunner,
+        envelope: Envelope,
+        on_end: Callable[[], None],
+        waiting_types: set[str],
+    ) -> None:
+        """`on_end` is called for each task that is in hand here no longer. `waiting_types` are
+        those whose handlers were found waiting; what this chunk finds is noted there."""
         self._runner = runner
         self._envelope = envelope
         self._on_end = on_end
+        self._waiting_types = waiting_types
         self._held: dict[str, Running] = {}
         """In hand because of this chunk, and not let go."""
         self._ready: deque[Member] = deque()
         self._current: Member | None = None
+        self._abreast: dict[str, str] = {}
+        """Whose handlers run side by side, by id: their types."""
         self._done: list[Member] = []
         """Whose handlers have run to their end, which is not written yet."""
+        self._ending = False
         self._beside: dict[asyncio.Task[None], bool] = {}
         """What goes on beside, each with whether it is stopped when the worker stops."""
         self._rest: list[TaskMessage] = []
@@ -87,12 +100,22 @@ class Chunk:
         tasks = [running.task for running in fresh]
         claims = await self._runner.claim_all(self._envelope.queue, tasks)
         for running, claim in zip(fresh, claims, strict=True):
-            if isinstance(claim, Yours) and _is_simple(running.task, claim):
-                attempt = self._runner.begin(claim, running)
-                attempt.journal.hold_back()
-                self._ready.append((running, attempt))
-            else:
+            if not isinstance(claim, Yours) or not _is_simple(running.task, claim):
                 self._go_beside(self._advance(running, claim))
+                continue
+            member = running, self._runner.begin(claim, running)
+            if running.task.type in self._waiting_types:
+                self._abreast[running.task.id] = running.task.type
+                self._go_beside(self._perform_abreast(member))
+            else:
+                member[1].journal.hold_back()
+                self._ready.append(member)
+        if abreast := set(self._abreast.values()):
+            # it is called when each of them has come to its first wait, or to its end
+            asyncio.get_running_loop().call_soon(self._look_who_waits, abreast)
+
+    def _look_who_waits(self, types: set[str]) -> None:
+        self._waiting_types -= types - set(self._abreast.values())
 
     async def _perform(self) -> None:
         """The handlers of each, one after the other."""
@@ -100,32 +123,49 @@ class Chunk:
         turn_over = clock() + TURN
         while self._ready:
             self._current = member = self._ready.popleft()
-            running, attempt = member
-            context = log_context.set(LogContext(attempt.task.id, attempt.claim.attempt))
-            try:
-                await self._runner.perform(running)
-            except LostLease:
-                log.info("lease_lost")
-                self._go_beside(self._forget(member))
-            except Exception as error:
-                self._errors.append(error)
-                self._go_beside(self._forget(member, handed_over=True))
-            else:
-                if attempt.end.failure is None and running.cancelled is None:
-                    self._done.append(member)
-                else:
-                    self._go_beside(self._carry(member, performed=True))
-            finally:
-                log_context.reset(context)
+            await self._perform_one(member)
             self._current = None
             if clock() >= turn_over:
                 await asyncio.sleep(0)
                 turn_over = clock() + TURN
 
+    async def _perform_abreast(self, member: Member) -> None:
+        try:
+            await self._perform_one(member)
+        except asyncio.CancelledError:
+            await self._give_up(member)
+            raise
+        finally:
+            del self._abreast[member[0].task.id]
+        if self._done and not self._ending:  # with those that end in this turn of the loop
+            self._ending = True
+            self._go_beside(self._end_done(), stops=False)
+
+    async def _perform_one(self, member: Member) -> None:
+        running, attempt = member
+        context = log_context.set(LogContext(attempt.task.id, attempt.claim.attempt))
+        try:
+            await self._runner.perform(running)
+        except LostLease:
+            log.info("lease_lost")
+            self._go_beside(self._forget(member))
+        except Exception as error:
+            self._errors.append(error)
+            self._go_beside(self._forget(member, handed_over=True))
+        else:
+            if attempt.end.failure is None and running.cancelled is None:
+                self._done.append(member)
+            else:
+                self._go_beside(self._carry(member, performed=True))
+        finally:
+            log_context.reset(context)
+
     def _spill(self) -> None:
         """It takes long: what has not begun, and what is done, wait for it no longer."""
         if self._current is not None:
-            self._current[1].journal.let_out()
+            running, attempt = self._current
+            attempt.journal.let_out()
+            self._waiting_types.add(running.task.type)
         while self._ready:
             running, attempt = self._ready.popleft()
             attempt.journal.let_out()
@@ -133,7 +173,7 @@ class Chunk:
         self._go_beside(self._end_done(), stops=False)
 
     async def _end_done(self) -> None:
-        done, self._done = self._done, []
+        done, self._done, self._ending = self._done, [], False
         if not done:
             return
         await self._runner.conclusion.succeed([attempt for _, attempt in done])
@@ -195,11 +235,14 @@ class Chunk:
                 task.cancel()
         begun = [*self._ready, *([self._current] if self._current else [])]
         self._ready.clear()
-        for running, attempt in begun:
-            await self._runner.hand_over(attempt)
-            await self._forget((running, attempt), handed_over=True)
+        for member in begun:
+            await self._give_up(member)
         await self._end_done()
         await self._join()
+
+    async def _give_up(self, member: Member) -> None:
+        await self._runner.hand_over(member[1])
+        await self._forget(member, handed_over=True)
 
 
 def _is_simple(task: TaskMessage, claim: Yours) -> bool:

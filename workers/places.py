@@ -16,10 +16,13 @@ class Places:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def taken(self, wanted: int) -> AsyncIterator[Callable[[], None]]:
-        """Take as many, and give them back at the end. Yields what gives one back before."""
+    async def taken(
+        self, wanted: int = 1, *, first: bool = False
+    ) -> AsyncIterator[Callable[[], None]]:
+        """Take as many, and give them back at the end; `first` passes whoever waits already. Yields
+        what gives one back before."""
         held = min(wanted, self._count)
-        await self._take(held)
+        await self._take(held, first=first)
 
         def give_one() -> None:
             nonlocal held
@@ -32,12 +35,15 @@ class Places:
         finally:
             self._give(held)
 
-    async def _take(self, wanted: int) -> None:
-        if not self._waiting and wanted <= self._free:
+    async def _take(self, wanted: int, *, first: bool) -> None:
+        if wanted <= self._free and (first or not self._waiting):
             self._free -= wanted
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((wanted, turn))
+        if first:
+            self._waiting.appendleft((wanted, turn))
+        else:
+            self._waiting.append((wanted, turn))
         try:
             await turn
         except asyncio.CancelledError:

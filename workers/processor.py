@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -34,7 +35,8 @@ UNKNOWN_FOR = 600.0
 UNKNOWN_DELAY = 4.0
 
 CHUNK_PLACES = 64
-"""Tasks out of chunks that a process has in hand at once, beside those that take a slot each."""
+"""Tasks of one chunk that are in hand at once; and so many that a process has in hand of a queue
+beyond its concurrency, all in all: chunks go on while long tasks fill every slot."""
 
 SPLIT_AT = 2
 """Redeliveries after which the tasks of a chunk travel alone."""
@@ -47,11 +49,16 @@ log = structlog.get_logger(__name__)
 class Processor:
     """Takes deliveries to their end. One for all queues of a process."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, concurrency: int) -> None:
+        """`concurrency` is how many deliveries of one queue it is given at once, at most."""
         self._engine = engine
         self.holding = Holding(engine)
         self._runner = TaskRunner(engine, self.holding)
-        self._places = Places(CHUNK_PLACES)
+        self._waiting_types: set[str] = set()
+        self._places: defaultdict[str, Places] = defaultdict(
+            lambda: Places(concurrency + CHUNK_PLACES)
+        )
+        """For the tasks in hand, by queue."""
 
     async def process(self, delivery: Delivery) -> None:
         """Work a delivery off, and settle it."""
@@ -79,7 +86,9 @@ class Processor:
                 await self._unknown(delivery, error.code, error.message)
         else:
             if len(envelope.tasks) == 1:
-                await self._runner.take(envelope, envelope.tasks[0], delivery)
+                # it has its slot: no chunk makes it wait, unless the process is full of them
+                async with self._places[envelope.queue].taken(first=True):
+                    await self._runner.take(envelope, envelope.tasks[0], delivery)
             else:
                 await self._chunk(envelope, delivery)
 
@@ -119,13 +128,13 @@ class Processor:
 
     async def _part(self, part: Envelope) -> Sequence[TaskMessage]:
         """Some tasks of a chunk; returns those that are handed over."""
-        async with self._places.taken(len(part.tasks)) as give_one:
+        async with self._places[part.queue].taken(len(part.tasks)) as give_one:
             if self.holding.draining:
                 return part.tasks
             if len(part.tasks) == 1:
                 (task,) = part.tasks
                 return part.tasks if await self._runner.take(part, task, None) else ()
-            return await Chunk(self._runner, part, give_one).work()
+            return await Chunk(self._runner, part, give_one, self._waiting_types).work()
 
     async def _send_singly(
         self, envelope: Envelope, tasks: Sequence[TaskMessage], delivery: Delivery

@@ -46,7 +46,7 @@ class Runtime:
         self._engine = engine
         self._queues = [queue for queue in queues if queue != HISTORY_QUEUE]
         self._limits = limits
-        self.processor = Processor(engine)
+        self.processor = Processor(engine, limits.concurrency)
         self._recorder: Recorder | None = None
         if HISTORY_QUEUE in queues:
             holding = self.processor.holding

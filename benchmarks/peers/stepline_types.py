@@ -71,7 +71,7 @@ def registry() -> Registry:
             task_type(
                 "bench_chain", payload=Start, handlers=[step(n) for n in range(STEPS)], short=True
             ),
-            task_type("bench_io", payload=Nothing, handlers=[bench_io]),
+            task_type("bench_io", payload=Nothing, handlers=[bench_io], short=True),
             task_type("bench_large", payload=Text, handlers=[bench_large]),
         ]
     )

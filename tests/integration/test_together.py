@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,18 @@ from stepline.authoring import Context, handler
 from stepline.contract import Status
 from stepline.errors import Reject
 
+from infra.actions.cancel import cancel
 from infra.broker.base import Message, PublishUnconfirmed
+from infra.cancellation import Cancellation
 from infra.envelope import Envelope, TaskMessage, read_envelope
 from tests.stack import Anything, EngineStack, a_type
 from tests.waiting import wait_for
+from workers.app import Worker
+from workers.chunk import SPILL_AFTER
 from workers.places import Places
 
 StackOf = Callable[..., Any]
+WorkerOf = Callable[[EngineStack], Awaitable[Worker]]
 QUEUE = "quick_tasks"
 
 
@@ -57,6 +62,19 @@ def spied(stack: EngineStack, monkeypatch: pytest.MonkeyPatch) -> list[list[str]
 
     monkeypatch.setattr(stack.resources.broker, "accept", spy)
     return messages
+
+
+@pytest.fixture(params=["in turn", "side by side"])
+def worker_of(request: pytest.FixtureRequest) -> WorkerOf:
+    """Starts a worker which takes it that the handlers of `echo` do not wait, or that they do."""
+
+    async def start(stack: EngineStack) -> Worker:
+        worker = await stack.worker()
+        if request.param == "side by side":
+            worker.runtime.processor._waiting_types.add("echo")
+        return worker
+
+    return start
 
 
 async def test_short_tasks_of_one_moment_share_messages_and_nothing_else(
@@ -217,7 +235,9 @@ async def test_slow_tasks_of_a_message_leave_slots_for_others_and_run_a_bounded_
     assert most == 64
 
 
-async def test_a_slow_task_keeps_no_neighbour_waiting(stack_of: StackOf) -> None:
+async def test_a_slow_task_keeps_no_neighbour_waiting(
+    stack_of: StackOf, worker_of: WorkerOf
+) -> None:
     let_go = asyncio.Event()
 
     @handler
@@ -228,7 +248,7 @@ async def test_a_slow_task_keeps_no_neighbour_waiting(stack_of: StackOf) -> None
         return number
 
     stack = await stack_of(a_type("echo", maybe_slow, short=True))
-    worker = await stack.worker()
+    worker = await worker_of(stack)
     envelope, tasks = await chunk(stack, *range(4))
     delivery = Handed(envelope.message(), count=0)
     processing = asyncio.create_task(worker.runtime.processor.process(delivery))
@@ -242,6 +262,119 @@ async def test_a_slow_task_keeps_no_neighbour_waiting(stack_of: StackOf) -> None
     await processing
     assert (await stack.ended(tasks[1].id)).result == 1
     assert delivery.settled == ["ack"]
+
+
+async def test_handlers_that_were_found_waiting_run_side_by_side(
+    stack_of: StackOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, all_run = 0, asyncio.Event()
+
+    @handler
+    async def wait(ctx: Context, payload: Anything) -> None:
+        nonlocal running
+        if payload.model_dump()["n"] == 0:
+            await asyncio.sleep(2 * SPILL_AFTER)
+            return
+        running += 1
+        if running == 10:
+            all_run.set()
+        await all_run.wait()
+
+    stack = await stack_of(a_type("echo", wait, short=True))
+    worker = await stack.worker()
+    process = worker.runtime.processor.process
+    first, _ = await chunk(stack, 0, 0)
+    await process(Handed(first.message(), count=0))
+    monkeypatch.setattr("workers.chunk.SPILL_AFTER", 60.0)
+    second, tasks = await chunk(stack, *range(1, 11))
+
+    await asyncio.wait_for(process(Handed(second.message(), count=0)), 20)
+
+    for task in tasks:
+        assert (await stack.recorded(task.id)).status is Status.SUCCESS
+        assert await stack.kinds(task.id) == [
+            "queued",
+            "started",
+            "step.started",
+            "step.completed",
+            "succeeded",
+        ]
+
+
+async def test_handlers_that_wait_no_longer_run_in_turn_again(stack_of: StackOf) -> None:
+    stack = await stack_of(a_type("echo", echo, short=True))
+    worker = await stack.worker()
+    waiting = worker.runtime.processor._waiting_types
+    waiting.add("echo")
+    envelope, tasks = await chunk(stack, 1, 2)
+
+    await worker.runtime.processor.process(Handed(envelope.message(), count=0))
+
+    assert not waiting
+    for task in tasks:
+        assert (await stack.ended(task.id)).status is Status.SUCCESS
+
+
+async def test_one_that_is_cancelled_among_those_that_wait_ends_alone(stack_of: StackOf) -> None:
+    let_go = asyncio.Event()
+
+    @handler
+    async def wait(ctx: Context, payload: Anything) -> None:
+        await let_go.wait()
+
+    stack = await stack_of(a_type("echo", wait, short=True))
+    worker = await stack.worker()
+    worker.runtime.processor._waiting_types.add("echo")
+    envelope, tasks = await chunk(stack, 1, 2)
+    delivery = Handed(envelope.message(), count=0)
+    processing = asyncio.create_task(worker.runtime.processor.process(delivery))
+    await wait_for(lambda: len(worker.runtime.processor.holding.tasks) == 2)
+
+    order = Cancellation(by="ops", at="2026-01-01T00:00:00.000000Z")
+    await cancel(stack.resources, tasks[0].id, order)
+    assert (await stack.ended(tasks[0].id)).status is Status.CANCELLED
+    let_go.set()
+    await processing
+
+    assert (await stack.ended(tasks[1].id)).status is Status.SUCCESS
+    assert delivery.settled == ["ack"]
+
+
+async def test_a_process_full_of_short_tasks_takes_no_more_until_one_has_ended(
+    stack_of: StackOf,
+) -> None:
+    running, most = 0, 0
+    let_go = asyncio.Event()
+
+    @handler
+    async def wait(ctx: Context, payload: Anything) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await let_go.wait()
+        running -= 1
+
+    stack = await stack_of(
+        a_type("echo", wait, short=True), a_type("long", wait), worker_concurrency=3
+    )
+    worker = await stack.worker()
+    process = worker.runtime.processor.process
+    messages = [await chunk(stack, *range(40)) for _ in range(2)]
+    long = stack.draft("long", n=1)
+    await stack.resources.state.submit_all(QUEUE, long.tasks)
+    handed = [Handed(envelope.message(), count=0) for envelope, _ in messages]
+    processing = [asyncio.create_task(process(item)) for item in handed]
+    await wait_for(lambda: running == 40)  # the second does not fit in the 67
+    processing.append(asyncio.create_task(process(Handed(long.message(), count=0))))
+    await wait_for(lambda: running == 41)  # it passes the chunk that waits
+
+    let_go.set()
+    await asyncio.gather(*processing)
+
+    assert most <= 3 + 64
+    for _, tasks in messages:
+        for task in tasks:
+            assert (await stack.ended(task.id)).status is Status.SUCCESS
 
 
 async def test_the_places_of_those_that_have_ended_are_others(
@@ -258,7 +391,7 @@ async def test_the_places_of_those_that_have_ended_are_others(
 
     stack = await stack_of(a_type("echo", zero_waits, short=True))
     worker = await stack.worker()
-    monkeypatch.setattr(worker.runtime.processor, "_places", Places(4))
+    monkeypatch.setitem(worker.runtime.processor._places, QUEUE, Places(4))
     first, slow = await chunk(stack, 0, 1, 2, 3)
     second, tasks = await chunk(stack, 4, 5, 6)
     process = worker.runtime.processor.process
@@ -273,9 +406,9 @@ async def test_the_places_of_those_that_have_ended_are_others(
     await processing
 
 
-async def test_a_failure_is_its_own_tasks_alone(stack_of: StackOf) -> None:
+async def test_a_failure_is_its_own_tasks_alone(stack_of: StackOf, worker_of: WorkerOf) -> None:
     stack = await stack_of(a_type("echo", echo, short=True))
-    worker = await stack.worker()
+    worker = await worker_of(stack)
     envelope, tasks = await chunk(stack, 1, -1, 2)
     delivery = Handed(envelope.message(), count=0)
 
@@ -289,7 +422,7 @@ async def test_a_failure_is_its_own_tasks_alone(stack_of: StackOf) -> None:
 
 
 async def test_a_worker_that_stops_in_mid_message_ends_what_is_done_and_leaves_the_rest(
-    stack_of: StackOf,
+    stack_of: StackOf, worker_of: WorkerOf
 ) -> None:
     begun, ran = asyncio.Event(), []
 
@@ -303,7 +436,7 @@ async def test_a_worker_that_stops_in_mid_message_ends_what_is_done_and_leaves_t
         return number
 
     stack = await stack_of(a_type("echo", second_hangs, short=True), worker_grace=0.1)
-    worker = await stack.worker()
+    worker = await worker_of(stack)
     envelope, tasks = await chunk(stack, 0, 1)
     await stack.resources.broker.accept(QUEUE, envelope.message())
     await begun.wait()
@@ -316,7 +449,9 @@ async def test_a_worker_that_stops_in_mid_message_ends_what_is_done_and_leaves_t
     assert ran == [(1, 0), (1, 1), (2, 1)]
 
 
-async def test_a_message_whose_claims_are_others_runs_nothing(stack_of: StackOf) -> None:
+async def test_a_message_whose_claims_are_others_runs_nothing(
+    stack_of: StackOf, worker_of: WorkerOf
+) -> None:
     """It is delivered while another message of the same tasks is being worked off."""
     runs: list[int] = []
 
@@ -326,7 +461,7 @@ async def test_a_message_whose_claims_are_others_runs_nothing(stack_of: StackOf)
         await asyncio.sleep(0.1)
 
     stack = await stack_of(a_type("echo", once, short=True))
-    worker = await stack.worker()
+    worker = await worker_of(stack)
     envelope, tasks = await chunk(stack, *range(3))
     first, again = (Handed(envelope.message(), count=0) for _ in range(2))
     process = worker.runtime.processor.process

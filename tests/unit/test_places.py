@@ -16,13 +16,13 @@ class Crowd:
         self._leave: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def come(self, name: str, wanted: int) -> None:
+    async def come(self, name: str, wanted: int, *, first: bool = False) -> None:
         self._leave[name] = asyncio.Event()
-        self._tasks[name] = asyncio.create_task(self._stay(name, wanted))
+        self._tasks[name] = asyncio.create_task(self._stay(name, wanted, first))
         await asyncio.sleep(0)
 
-    async def _stay(self, name: str, wanted: int) -> None:
-        async with self.places.taken(wanted):
+    async def _stay(self, name: str, wanted: int, first: bool) -> None:
+        async with self.places.taken(wanted, first=first):
             self.inside.append(name)
             await self._leave[name].wait()
             self.inside.remove(name)
@@ -58,6 +58,18 @@ async def test_a_small_one_does_not_pass_a_large_one_that_waits() -> None:
 
     await crowd.go("a")
     assert crowd.inside == ["large", "small"]
+
+
+async def test_who_comes_first_passes_those_that_wait_and_waits_for_a_place_itself() -> None:
+    crowd = Crowd(10)
+    await crowd.come("a", 6)
+    await crowd.come("large", 8)
+    await crowd.come("passes", 4, first=True)
+    await crowd.come("next", 1, first=True)
+    assert crowd.inside == ["a", "passes"]
+
+    await crowd.go("passes")
+    assert crowd.inside == ["a", "next"]
 
 
 async def test_who_wants_more_than_there_are_gets_all_of_them() -> None:

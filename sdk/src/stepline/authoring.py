@@ -341,7 +341,8 @@ class TaskType:
     """The zone of `schedule`, as IANA names it."""
     schedule_payload: Mapping[str, JSON] = field(default_factory=dict)
     short: bool = False
-    """Some milliseconds of work: tasks that are submitted together may travel in one message."""
+    """Some milliseconds of work, or a second of waiting: tasks that are submitted together may
+    travel in one message."""
 
 
 def task_type(
@@ -366,8 +367,10 @@ def task_type(
     is made. `schedule` (five cron fields, in `timezone`) has cron submit a task with
     `schedule_payload` at each of its times, once however many cron processes there are.
 
-    Say `short=True` of a type whose tasks take under some 5 ms: those that are submitted at the
-    same time then travel, start and are recorded together, which is many times cheaper.
+    Say `short=True` of a type whose tasks compute for some 5 ms at most, or wait (for a database,
+    another service) for up to a second: those that are submitted at the same time then travel,
+    start and are recorded together, which is many times cheaper. They go to one worker, where
+    those that wait run side by side, also more of them than its concurrency: 64 more at most.
 
     Examples:
         >>> class Greeting(BaseModel):
