@@ -57,16 +57,18 @@ if owner then
 end
 attempt = attempt + 1
 local started = held[9] or ARGV[10]
-local id = attempt .. '-1'
-local event = ARGV[8] .. attempt .. ARGV[9]
+local id = ids_to(text(attempt) .. '-1', 1)[1]
+local event = ARGV[8] .. text(attempt) .. ARGV[9]
 redis.call('HSET', task, 'status', 'RUNNING', 'token', token, 'holder', worker,
-  'attempt', attempt, 'failures', failures, 'losses', losses, 'started_at', started,
-  'updated_at', ARGV[10], 'last', id)
+  'attempt', text(attempt), 'started_at', started, 'updated_at', ARGV[10], 'last', id)
+if failures > 0 or losses > 0 then -- without them it has had none
+  redis.call('HSET', task, 'failures', text(failures), 'losses', text(losses))
+end
 if held[7] then
   redis.call('HDEL', task, 'not_before')
 end
 redis.call('XADD', events, id, 'started', event)
-redis.call('PUBLISH', channel, live(held[10] or '0-0', id, 'started', event))
+announce(channel, held[10] or '0-0', id, 'started', event)
 tell(held[12], held[13], id, event)
 local done = {}
 if attempt > 1 or held[14] then -- else nobody can have got anywhere

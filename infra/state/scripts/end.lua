@@ -30,6 +30,6 @@ local event = ARGV[6] .. attempt .. ARGV[7]
 redis.call('HSET', task, 'last', id, 'settled', ARGV[2], unpack(ARGV, 8))
 redis.call('HDEL', task, 'token', 'holder', 'progress', 'step', 'not_before')
 redis.call('XADD', events, id, ARGV[5], event)
-redis.call('PUBLISH', ARGV[1], live(last or '0-0', id, ARGV[5], event))
+announce(ARGV[1], last or '0-0', id, ARGV[5], event)
 tell(held[7], held[8], id, event)
 return {'closed', id}

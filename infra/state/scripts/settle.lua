@@ -12,7 +12,7 @@ if held[1] ~= ARGV[2] then
   end
   return held[4] and 'lost' or 'missing'
 end
-local at, last, news, failed = write(ARGV, 3, events, held[3] or '0-0', held[5], held[6])
+local at, last, failed = write(ARGV, 3, events, ARGV[1], held[3] or '0-0', held[5], held[6])
 if failed then
   return failed
 end
@@ -27,7 +27,4 @@ if held[7] or held[8] or held[9] then
 end
 redis.call('HSET', task, 'token', '', 'holder', '', 'last', last, 'settled', ARGV[2],
   unpack(ARGV, at))
-if #news > 0 then -- whoever hears of the end finds it written
-  redis.call('PUBLISH', ARGV[1], table.concat(news, '\n'))
-end
 return 'ok'

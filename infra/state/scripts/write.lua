@@ -9,12 +9,9 @@ local held = redis.call('HMGET', task, 'token', 'status', 'last', 'type', 'queue
 if held[1] ~= ARGV[2] then
   return held[2] and 'lost' or 'missing'
 end
-local at, last, news, failed = write(ARGV, 3, events, held[3] or '0-0', held[4], held[5])
+local at, last, failed = write(ARGV, 3, events, ARGV[1], held[3] or '0-0', held[4], held[5])
 if failed then
   return failed
-end
-if #news > 0 then
-  redis.call('PUBLISH', ARGV[1], table.concat(news, '\n'))
 end
 local count = tonumber(ARGV[at])
 redis.call('HSET', task, 'last', last, unpack(ARGV, at + 1, at + 2 * count))
