@@ -98,7 +98,7 @@ class Chunk:
                 running = self._held[task.id] = self._runner.hold(self._envelope, task)
                 fresh.append(running)
         tasks = [running.task for running in fresh]
-        claims = await self._runner.claim_all(self._envelope.queue, tasks)
+        claims = await self._runner.claim_all(tasks)
         for running, claim in zip(fresh, claims, strict=True):
             if not isinstance(claim, Yours) or not _is_simple(running.task, claim):
                 self._go_beside(self._advance(running, claim))

@@ -28,8 +28,8 @@ from workers.context import Services
 SHORTEST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 
-RECORDS = GroupLimits(most=128, heaviest=256 * 1024)
-"""Of one message to the history: records, and their bytes."""
+RECORDS = GroupLimits(most=64, heaviest=192 * 1024)
+"""Of one message to the history: what was recorded together, and its bytes."""
 
 log = structlog.get_logger(__name__)
 
@@ -71,16 +71,24 @@ class Engine:
         await insist(lambda: self.broker.send(queue, message, delay=delay))
 
     @cached_property
-    def _records(self) -> GroupCommit[bytes]:
+    def _records(self) -> GroupCommit[Sequence[bytes]]:
         return GroupCommit(self._publish_records, RECORDS)
 
     async def record(self, *records: TaskRecord) -> None:
         """Publish to the history. Returns when all are confirmed, however long that takes."""
+        if not records:
+            return
         encoded = [encode_record(record) for record in records]
-        await self._records.add_all([(item, len(item)) for item in encoded])
+        weight = sum(map(len, encoded))
+        if weight <= RECORDS.heaviest:
+            await self._records.add(encoded, weight)
+        else:
+            await self._records.add_all([((item,), len(item)) for item in encoded])
 
-    async def _publish_records(self, encoded: Sequence[bytes]) -> None:
-        await self.send(HISTORY_QUEUE, records_message(encoded))
+    async def _publish_records(self, groups: Sequence[Sequence[bytes]]) -> None:
+        await self.send(
+            HISTORY_QUEUE, records_message([item for group in groups for item in group])
+        )
 
 
 async def insist(publish: Callable[[], Awaitable[None]]) -> None:

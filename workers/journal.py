@@ -213,14 +213,15 @@ class Journal:
         back with the answer (`settled`). Only while this is `idle`."""
         self._cancel_timer()
         self._take_progress()
-        self._append(kind, data)
+        at = timestamp(now())
+        self._append(kind, data, at)
         events, self._events = self._events, []
         steps, self._steps = self._steps, {}
         return Settlement(
             self._task.id,
             self._claim.token,
             events,
-            fields | {"updated_at": timestamp(now())},  # where it was no longer matters
+            fields | {"updated_at": at},  # where it was no longer matters
             steps,
         )
 
@@ -256,13 +257,13 @@ class Journal:
             task.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)
 
-    def _append(self, kind: EventKind, data: Mapping[str, Any]) -> None:
+    def _append(self, kind: EventKind, data: Mapping[str, Any], at: str | None = None) -> None:
         event_id = (self._claim.attempt, self._seq + 1)
         body = {
             "task_id": self._task.id,
             "kind": kind,
             "attempt": self._claim.attempt,
-            "at": timestamp(now()),
+            "at": at or timestamp(now()),
             **{name: value for name, value in data.items() if value is not None},
         }
         event = NewEvent(event_id, kind, dumps(body))

@@ -94,11 +94,11 @@ class TaskRunner:
             item = running.deliveries.pop()
             await (release(item) if handed_over else ack(item))
 
-    async def claim_all(self, queue: str, tasks: Sequence[TaskMessage]) -> list[Claim]:
+    async def claim_all(self, tasks: Sequence[TaskMessage]) -> list[Claim]:
         """Try to take several at once."""
         tokens = [_token() for _ in tasks]
         return await while_away(
-            lambda: self._engine.state.claim_all(queue, tasks, tokens, self._engine.worker)
+            lambda: self._engine.state.claim_all(tasks, tokens, self._engine.worker)
         )
 
     async def advance(self, running: Running, claim: Claim | None = None) -> bool:

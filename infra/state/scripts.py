@@ -39,20 +39,39 @@ EACH = FOLDER / "_each.lua"
 TELLING = {"submit", "claim", "write", "settle", "end"}
 """Those that write events, and tell the feed of them."""
 MAX_BATCH = 256
+"""Commands, and runs of scripts, of one round trip."""
 MAX_TOGETHER = 64
-"""Calls that one run of a script takes: Redis does nothing else meanwhile."""
+"""Runs that go out as one: Redis does nothing else meanwhile."""
 
 Argument = str | bytes | int | float
 
 
+Words = tuple[Sequence[str], Sequence[Argument]]
+"""The keys and the arguments of a script's run."""
+
+
 @dataclass(slots=True)
 class _Call:
-    """A call of a script, or (without one) a plain command as its `args`."""
+    """A script to run once or several times, or (without one) a plain command as the arguments."""
 
     script: str | None
-    keys: Sequence[str]
-    args: Sequence[Argument]
+    runs: Sequence[Words]
     future: asyncio.Future[Any]
+    several: bool = False
+    """Its answer is a list, with one for each run."""
+
+    def answer(self, answers: Sequence[Any]) -> None:
+        """One for each run."""
+        if self.future.done():
+            return
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                self.future.set_exception(_response_error(answer))
+                return
+            if isinstance(answer, Exception):
+                self.future.set_exception(StateUnavailable(f"Redis: {answer}"))
+                return
+        self.future.set_result(answers if self.several else answers[0])
 
 
 @dataclass(slots=True)
@@ -60,12 +79,16 @@ class _Command:
     """What goes over the wire at once: a plain command, or the calls of one script in a row."""
 
     calls: list[_Call]
+    runs: int
 
-    def answers(self, answer: Any) -> Sequence[Any]:
-        """The answer of each call."""
+    def answer(self, answer: Any) -> None:
+        """To each call its own."""
         if self.calls[0].script is None or isinstance(answer, Exception):
-            return [answer] * len(self.calls)
-        return answer  # type: ignore[no-any-return]
+            answer = [answer] * self.runs
+        place = 0
+        for call in self.calls:
+            call.answer(answer[place : place + len(call.runs)])
+            place += len(call.runs)
 
 
 class ScriptRunner:
@@ -102,7 +125,22 @@ class ScriptRunner:
         self, name: str | None, keys: Sequence[str], args: Sequence[Argument]
     ) -> asyncio.Future[Any]:
         """As `run`, for a caller with several to wait for."""
-        call = _Call(name, keys, args, asyncio.get_running_loop().create_future())
+        return self._wait_for(
+            _Call(name, ((keys, args),), asyncio.get_running_loop().create_future())
+        )
+
+    async def run_all(self, name: str, runs: Sequence[Words]) -> list[Any]:
+        """Run a script several times in a row, and wait for all of them; each has its own answer.
+        Raises as `run` if any of them did."""
+        create_future = asyncio.get_running_loop().create_future
+        calls = [
+            _Call(name, runs[start : start + MAX_TOGETHER], create_future(), several=True)
+            for start in range(0, len(runs), MAX_TOGETHER)
+        ]
+        answers = await asyncio.gather(*[self._wait_for(call) for call in calls])
+        return [answer for some in answers for answer in some]
+
+    def _wait_for(self, call: _Call) -> asyncio.Future[Any]:
         self._waiting.append(call)
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush(), name="redis-flush")
@@ -112,7 +150,7 @@ class ScriptRunner:
         batch: list[_Call] = []
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+                batch = self._take()
                 await self._send(batch)
         except BaseException as error:  # whatever it was, nobody may wait for ever
             _fail([*batch, *self._waiting], StateUnavailable(f"the state gave up: {error!r}"))
@@ -120,6 +158,17 @@ class ScriptRunner:
             raise
         finally:
             self._flusher = None
+
+    def _take(self) -> list[_Call]:
+        """What goes next: at least one, whatever it is."""
+        count = runs = 0
+        for call in self._waiting:
+            runs += len(call.runs)
+            if count and runs > MAX_BATCH:
+                break
+            count += 1
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        return batch
 
     async def _send(self, batch: list[_Call]) -> None:
         commands = list(_together(batch))
@@ -140,23 +189,24 @@ class ScriptRunner:
         except REDIS_ERRORS as error:
             _fail(batch, StateUnavailable(f"Redis: {type(error).__name__}: {error}"))
             return
-        for command, together in zip(commands, answers, strict=True):
-            for call, answer in zip(command.calls, command.answers(together), strict=True):
-                _resolve(call, answer)
+        for command, answer in zip(commands, answers, strict=True):
+            command.answer(answer)
 
     async def _run(self, commands: Sequence[_Command]) -> list[Any]:
         return await self._pipeline.run([self._words(command) for command in commands])
 
     def _words(self, command: _Command) -> Sequence[Argument]:
-        calls, name = command.calls, command.calls[0].script
+        name = command.calls[0].script
         if name is None:
-            return calls[0].args
-        keys = [key for call in calls for key in call.keys]
-        words: list[Argument] = ["EVALSHA", self._digests[name], len(keys), *keys, len(calls)]
-        for call in calls:
-            words += (len(call.keys), len(call.args))
-        for call in calls:
-            words += call.args
+            return command.calls[0].runs[0][1]
+        runs = [run for call in command.calls for run in call.runs]
+        all_keys = [key for keys, _ in runs for key in keys]
+        words: list[Argument] = ["EVALSHA", self._digests[name], len(all_keys), *all_keys]
+        words.append(len(runs))
+        for keys, args in runs:
+            words += (len(keys), len(args))
+        for _, args in runs:
+            words += args
         return words
 
     async def _load(self) -> None:
@@ -174,38 +224,30 @@ def _source(name: str) -> str:
 
 def _together(batch: Sequence[_Call]) -> Iterator[_Command]:
     """In the order of the calls: those of one script in a row, and each plain command."""
-    run: list[_Call] = []
+    row: list[_Call] = []
+    runs = 0
     for call in batch:
-        same = run and call.script is not None and call.script == run[0].script
-        if run and not (same and len(run) < MAX_TOGETHER):
-            yield _Command(run)
-            run = []
-        run.append(call)
-    if run:
-        yield _Command(run)
+        same = row and call.script is not None and call.script == row[0].script
+        if row and not (same and runs + len(call.runs) <= MAX_TOGETHER):
+            yield _Command(row, runs)
+            row, runs = [], 0
+        row.append(call)
+        runs += len(call.runs)
+    if row:
+        yield _Command(row, runs)
 
 
 def _can_be_sent(call: _Call) -> bool:
     """A text that is none is its own caller's error, and nobody else's."""
     try:
-        for item in (*call.keys, *call.args):
-            if isinstance(item, str):
-                item.encode()
+        for keys, args in call.runs:
+            for item in (*keys, *args):
+                if isinstance(item, str):
+                    item.encode()
     except UnicodeEncodeError as error:
         _fail([call], error)
         return False
     return True
-
-
-def _resolve(call: _Call, answer: Any) -> None:
-    if call.future.done():
-        return
-    if isinstance(answer, ResponseError):
-        call.future.set_exception(_response_error(answer))
-    elif isinstance(answer, Exception):
-        call.future.set_exception(StateUnavailable(f"Redis: {answer}"))
-    else:
-        call.future.set_result(answer)
 
 
 def _fail(batch: list[_Call], error: Exception) -> None:

@@ -41,7 +41,7 @@ from infra.state.models import (
     format_event_id,
 )
 from infra.state.redis import Connections, translated
-from infra.state.scripts import Argument, ScriptRunner
+from infra.state.scripts import Argument, ScriptRunner, Words
 
 UNCONFIRMED_FOR = 3600
 """Seconds that a task is kept whose publish was never confirmed."""
@@ -114,27 +114,21 @@ class State:
         """Create the task, PENDING or SCHEDULED, with its `queued` event and the checkpoints that
         it takes over; False if it is there already."""
         _, created = await asyncio.gather(
-            self._unconfirmed([task.id]), self._submit(queue, task, steps or {})
+            self._unconfirmed([task.id]),
+            self.scripts.call("submit", *_submission(queue, task, steps or {})),
         )
         return bool(created)
 
     async def submit_all(self, queue: str, tasks: Sequence[TaskMessage]) -> None:
         """Several that take over nothing."""
         noted = self._unconfirmed([task.id for task in tasks])
-        await asyncio.gather(noted, *(self._submit(queue, task, {}) for task in tasks))
+        created = self.scripts.run_all("submit", [_submission(queue, task, {}) for task in tasks])
+        await asyncio.gather(noted, created)
 
     def _unconfirmed(self, task_ids: Sequence[str]) -> asyncio.Future[Any]:
         moment = time.time()
         items = [item for task_id in task_ids for item in (moment, task_id)]
         return self.scripts.call(None, (), ["ZADD", UNCONFIRMED, *items])
-
-    def _submit(
-        self, queue: str, task: TaskMessage, steps: Mapping[str, bytes]
-    ) -> asyncio.Future[Any]:
-        fields = created_fields(queue, task)
-        queued = dumps(queued_event(task))
-        args: list[Argument] = [task.type, queue, queued, len(steps), *_flat(steps)]
-        return self.scripts.call("submit", keys_of(task.id), [*args, *_flat(fields)])
 
     async def confirm(self, *task_ids: str) -> None:
         """The broker has them: they stay."""
@@ -237,38 +231,19 @@ class State:
     ) -> Claim:
         """Try to take the task. `takeover` is the token of a holder known to be dead; `create`
         makes the task anew when Redis has forgotten it."""
-        claim = self._claim(queue, task, token, worker, takeover=takeover, create=create)
-        return read_claim(await claim, token)
+        words = _claim(task, token, _Attempted(worker), takeover)
+        if create:
+            words[1].extend([1, *_flat(created_fields(queue, task))])
+        return read_claim(await self.scripts.call("claim", *words), token)
 
     async def claim_all(
-        self, queue: str, tasks: Sequence[TaskMessage], tokens: Sequence[str], worker: str
+        self, tasks: Sequence[TaskMessage], tokens: Sequence[str], worker: str
     ) -> list[Claim]:
         """Try to take several, each with a token of its own."""
-        claims = [
-            self._claim(queue, task, token, worker)
-            for task, token in zip(tasks, tokens, strict=True)
-        ]
-        answers = await asyncio.gather(*claims)
+        attempted = _Attempted(worker)
+        runs = [_claim(task, token, attempted) for task, token in zip(tasks, tokens, strict=True)]
+        answers = await self.scripts.run_all("claim", runs)
         return [read_claim(answer, token) for answer, token in zip(answers, tokens, strict=True)]
-
-    def _claim(
-        self,
-        queue: str,
-        task: TaskMessage,
-        token: str,
-        worker: str,
-        *,
-        takeover: str = "",
-        create: bool = False,
-    ) -> asyncio.Future[Any]:
-        started = timestamp(utc_now())
-        head = dumps({"task_id": task.id, "kind": EventKind.STARTED})[:-1] + b',"attempt":'
-        tail = b"," + dumps({"at": started, "worker": worker})[1:]
-        args: list[Argument] = [channel(task.id), token, worker, time.time() * 1000, takeover]
-        args += [task.attempt, task.failures, head, tail, started]
-        if create:
-            args += [1, *_flat(created_fields(queue, task))]
-        return self.scripts.call("claim", keys_of(task.id), args)
 
     async def write(
         self,
@@ -299,24 +274,13 @@ class State:
     ) -> WriteAnswer:
         """Let go of the task with the last events of this attempt (an end, or a retry to come):
         whoever sees the last of `events` finds `fields` written."""
-        settlement = Settlement(task_id, token, events, fields, steps or {})
-        return text(await self._settle(settlement))  # type: ignore[return-value]
+        words = _settlement(Settlement(task_id, token, events, fields, steps or {}))
+        return text(await self.scripts.call("settle", *words))  # type: ignore[return-value]
 
     async def settle_all(self, settlements: Sequence[Settlement]) -> list[WriteAnswer]:
         """As `settle`, for several tasks: each has its own answer."""
-        answers = await asyncio.gather(*[self._settle(item) for item in settlements])
+        answers = await self.scripts.run_all("settle", [_settlement(item) for item in settlements])
         return [text(answer) for answer in answers]  # type: ignore[misc]
-
-    def _settle(self, settlement: Settlement) -> asyncio.Future[Any]:
-        task_id, steps, fields = settlement.task_id, settlement.steps, dict(settlement.fields)
-        if len(steps) == 1 and fields["status"] is Status.SUCCESS:
-            ((step, output),) = steps.items()
-            if len(output) <= LAST_OUTPUT_LIMIT:
-                fields["last_step"], fields["last_output"] = step, output
-                steps = {}
-        args: list[Argument] = [channel(task_id), settlement.token, *_entries(settlement.events)]
-        args += [len(steps), *_flat(steps), *_flat(fields)]
-        return self.scripts.call("settle", keys_of(task_id), args)
 
     async def restore(
         self,
@@ -383,6 +347,44 @@ class State:
             for start in range(0, len(task_ids), TOGETHER)
         ]
         await asyncio.gather(*runs)
+
+
+def _submission(queue: str, task: TaskMessage, steps: Mapping[str, bytes]) -> Words:
+    queued = dumps(queued_event(task))
+    args: list[Argument] = [task.type, queue, queued, len(steps), *_flat(steps)]
+    return keys_of(task.id), [*args, *_flat(created_fields(queue, task))]
+
+
+class _Attempted:
+    """What claims of one moment have in common."""
+
+    def __init__(self, worker: str) -> None:
+        moment = utc_now()
+        self.worker = worker
+        self.epoch_ms = moment.timestamp() * 1000
+        self.at = timestamp(moment)
+        self.tail = b"," + dumps({"at": self.at, "worker": worker})[1:]
+        """Of the `started` event, after the attempt's number."""
+
+
+def _claim(
+    task: TaskMessage, token: str, attempted: _Attempted, takeover: str = ""
+) -> tuple[list[str], list[Argument]]:
+    head = dumps({"task_id": task.id, "kind": EventKind.STARTED})[:-1] + b',"attempt":'
+    args: list[Argument] = [channel(task.id), token, attempted.worker, attempted.epoch_ms]
+    args += [takeover, task.attempt, task.failures, head, attempted.tail, attempted.at]
+    return keys_of(task.id), args
+
+
+def _settlement(settlement: Settlement) -> Words:
+    task_id, steps, fields = settlement.task_id, settlement.steps, dict(settlement.fields)
+    if len(steps) == 1 and fields["status"] is Status.SUCCESS:
+        ((step, output),) = steps.items()
+        if len(output) <= LAST_OUTPUT_LIMIT:
+            fields["last_step"], fields["last_output"] = step, output
+            steps = {}
+    args: list[Argument] = [channel(task_id), settlement.token, *_entries(settlement.events)]
+    return keys_of(task_id), [*args, len(steps), *_flat(steps), *_flat(fields)]
 
 
 def queued_event(task: TaskMessage) -> dict[str, Any]:

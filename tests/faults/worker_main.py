@@ -69,9 +69,9 @@ def install(points: CrashPoints, lines: Lines) -> None:
         if isinstance(answer, Yours):
             lines.write("claim", task=task.id, attempt=answer.attempt)
 
-    def all_claimed(_state: State, _queue: str, tasks: Any, *_: Any, answer: Any) -> None:
+    def all_claimed(state: State, tasks: Any, *_: Any, answer: Any) -> None:
         for task, claim in zip(tasks, answer, strict=True):
-            claimed(_state, _queue, task, answer=claim)
+            claimed(state, "", task, answer=claim)
 
     def delivered(_processor: Processor, delivery: Any, **_: Any) -> None:
         if delivery.message.kind == "envelope":
