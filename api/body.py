@@ -15,6 +15,8 @@ from infra.codec import loads
 
 MAX_DEPTH = 100
 
+CONTAINERS = frozenset({dict, list})
+
 MANY_DIGITS = re.compile(rb"[0-9]{19}")
 """As many as the smallest integers that do not fit into 64 bits have."""
 
@@ -74,15 +76,15 @@ def _must_fit(digits: str) -> int:
 
 
 def nests_deeper_than(depth: int, value: Any) -> bool:
-    """Level by level, without recursion."""
+    """Level by level, without recursion. Of JSON as it was read: plain lists and dicts."""
     level = [value]
     for _ in range(depth):
         level = [
             item
             for parent in level
-            if isinstance(parent, dict | list)
-            for item in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(item, dict | list)
+            if type(parent) in CONTAINERS
+            for item in (parent.values() if type(parent) is dict else parent)
+            if type(item) in CONTAINERS
         ]
         if not level:
             return False

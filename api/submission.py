@@ -24,9 +24,9 @@ from infra.envelope import EncodedTask, Envelope
 from infra.group_commit import GroupCommit, GroupLimits
 from infra.state.redis import StateUnavailable
 
-TOGETHER = GroupLimits(most=32, heaviest=256 * 1024, under_way=3, full_under_way=16)
-"""Of one message: tasks, and their bytes. Under half of the 64 that a worker takes in such messages
-at once, so that it settles one while it works on the next."""
+TOGETHER = GroupLimits(most=40, heaviest=256 * 1024, under_way=3, full_under_way=64)
+"""Of one message: tasks, and their bytes. Half of what a worker of the default concurrency has
+places for, so that it settles one while it works on the next."""
 
 CLOSE_TIMEOUT = 5.0
 CONFIRM_AFTER = 0.2

@@ -30,8 +30,20 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+_latest: list[tuple[datetime | None, str]] = [(None, "")]
+"""The one moment that was made into text last: it is often asked for several times in a row."""
+
+
 def timestamp(moment: datetime) -> str:
     """RFC 3339 with microseconds, in UTC."""
+    known, text = _latest[0]
+    if moment is not known:
+        text = _timestamp(moment)
+        _latest[0] = (moment, text)
+    return text
+
+
+def _timestamp(moment: datetime) -> str:
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
     # a sixth of what `isoformat` takes; it leaves out a fraction of zero
