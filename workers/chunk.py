@@ -56,8 +56,8 @@ class Chunk:
         """In hand because of this chunk, and not let go."""
         self._ready: deque[Member] = deque()
         self._current: Member | None = None
-        self._abreast: dict[str, str] = {}
-        """Whose handlers run side by side, by id: their types."""
+        self._abreast: dict[str, Member] = {}
+        """Whose handlers run side by side, by id."""
         self._done: list[Member] = []
         """Whose handlers have run to their end, which is not written yet."""
         self._ending = False
@@ -105,17 +105,20 @@ class Chunk:
                 continue
             member = running, self._runner.begin(claim, running)
             if running.task.type in self._waiting_types:
-                self._abreast[running.task.id] = running.task.type
+                self._abreast[running.task.id] = member
                 self._go_beside(self._perform_abreast(member))
             else:
                 member[1].journal.hold_back()
                 self._ready.append(member)
-        if abreast := set(self._abreast.values()):
+        if self._abreast:
             # it is called when each of them has come to its first wait, or to its end
-            asyncio.get_running_loop().call_soon(self._look_who_waits, abreast)
+            asyncio.get_running_loop().call_soon(self._look_who_waits, self._types_abreast())
+
+    def _types_abreast(self) -> set[str]:
+        return {running.task.type for running, _ in self._abreast.values()}
 
     def _look_who_waits(self, types: set[str]) -> None:
-        self._waiting_types -= types - set(self._abreast.values())
+        self._waiting_types -= types - self._types_abreast()
 
     async def _perform(self) -> None:
         """The handlers of each, one after the other."""
@@ -239,6 +242,8 @@ class Chunk:
             await self._give_up(member)
         await self._end_done()
         await self._join()
+        for member in list(self._abreast.values()):  # stopped before it had begun
+            await self._give_up(member)
 
     async def _give_up(self, member: Member) -> None:
         await self._runner.hand_over(member[1])

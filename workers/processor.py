@@ -86,9 +86,7 @@ class Processor:
                 await self._unknown(delivery, error.code, error.message)
         else:
             if len(envelope.tasks) == 1:
-                # it has its slot: no chunk makes it wait, unless the process is full of them
-                async with self._places[envelope.queue].taken(first=True):
-                    await self._runner.take(envelope, envelope.tasks[0], delivery)
+                await self._single(envelope, delivery)
             else:
                 await self._chunk(envelope, delivery)
 
@@ -106,6 +104,18 @@ class Processor:
                 for task in read_envelope(delivery.message).tasks:
                     await self._runner.fail_unknown(delivery.queue, task, code, text)
         await ack(delivery)
+
+    async def _single(self, envelope: Envelope, delivery: Delivery) -> None:
+        """It has its slot: no chunk makes it wait, unless the process is full of them."""
+        try:
+            async with self._places[envelope.queue].taken(first=True):
+                if not self.holding.draining:
+                    await self._runner.take(envelope, envelope.tasks[0], delivery)
+                    return
+        except asyncio.CancelledError:
+            if not self.holding.draining:
+                raise
+        await release(delivery)
 
     async def _chunk(self, envelope: Envelope, delivery: Delivery) -> None:
         """Several tasks in one message. One that came back is worked off one task at a time, and

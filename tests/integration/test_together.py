@@ -377,6 +377,41 @@ async def test_a_process_full_of_short_tasks_takes_no_more_until_one_has_ended(
             assert (await stack.ended(task.id)).status is Status.SUCCESS
 
 
+async def test_a_task_that_waits_for_a_place_as_the_worker_stops_goes_back_to_its_queue(
+    stack_of: StackOf,
+) -> None:
+    let_go = asyncio.Event()
+    ran: list[str] = []
+
+    @handler
+    async def wait(ctx: Context, payload: Anything) -> None:
+        ran.append(ctx.task_type)
+        await let_go.wait()
+
+    stack = await stack_of(
+        a_type("echo", wait, short=True), a_type("long", wait), worker_concurrency=1
+    )
+    worker = await stack.worker()
+    process, holding = worker.runtime.processor.process, worker.runtime.processor.holding
+    full, _ = await chunk(stack, *range(64))
+    another = stack.draft("long", n=1)
+    late = stack.draft("long", n=2)
+    for envelope in (another, late):
+        await stack.resources.state.submit_all(QUEUE, envelope.tasks)
+    handed = [Handed(envelope.message(), count=0) for envelope in (full, another, late)]
+    processing = [asyncio.create_task(process(item)) for item in handed[:2]]
+    await wait_for(lambda: len(ran) == 65)
+    processing.append(asyncio.create_task(process(handed[2])))
+    holding.draining = True
+
+    let_go.set()
+    await asyncio.gather(*processing)
+
+    assert handed[2].settled == ["release"]
+    assert ran.count("long") == 1
+    assert not (await stack.state(late.tasks[0].id)).status.ended
+
+
 async def test_the_places_of_those_that_have_ended_are_others(
     stack_of: StackOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
