@@ -36,7 +36,9 @@ UNKNOWN_DELAY = 4.0
 
 CHUNK_PLACES = 64
 """Tasks of one chunk that are in hand at once; and so many that a process has in hand of a queue
-beyond its concurrency, all in all: chunks go on while long tasks fill every slot."""
+beyond its concurrency, all in all: chunks go on while long tasks fill every slot. Of those that run
+in turn, because they do not wait, no more are in hand: they would gain nothing, and whoever else
+lives by this event loop, the recorder first of all, would come to its turn less often."""
 
 SPLIT_AT = 2
 """Redeliveries after which the tasks of a chunk travel alone."""
@@ -59,6 +61,8 @@ class Processor:
             lambda: Places(concurrency + CHUNK_PLACES)
         )
         """For the tasks in hand, by queue."""
+        self._turns = Places(CHUNK_PLACES)
+        """For those in hand out of chunks that run in turn."""
 
     async def process(self, delivery: Delivery) -> None:
         """Work a delivery off, and settle it."""
@@ -138,10 +142,19 @@ class Processor:
 
     async def _part(self, part: Envelope) -> Sequence[TaskMessage]:
         """Some tasks of a chunk; returns those that are handed over."""
-        async with self._places[part.queue].taken(len(part.tasks)) as give_one:
+        count, waits = len(part.tasks), self._waiting_types.issuperset(_types_of(part))
+        async with (
+            self._turns.taken(0 if waits else count, first=waits) as give_turn,
+            self._places[part.queue].taken(count) as give_place,
+        ):
+
+            def give_one() -> None:
+                give_turn()
+                give_place()
+
             if self.holding.draining:
                 return part.tasks
-            if len(part.tasks) == 1:
+            if count == 1:
                 (task,) = part.tasks
                 return part.tasks if await self._runner.take(part, task, None) else ()
             return await Chunk(self._runner, part, give_one, self._waiting_types).work()
@@ -153,3 +166,7 @@ class Processor:
         for task in tasks:
             await self._engine.send(envelope.queue, envelope.single(task).message())
         await ack(delivery)
+
+
+def _types_of(envelope: Envelope) -> set[str]:
+    return {task.type for task in envelope.tasks}
