@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,6 @@ MAX_TOGETHER = 64
 """Runs that go out as one: Redis does nothing else meanwhile."""
 
 Argument = str | bytes | int | float
-
 
 Words = tuple[Sequence[str], Sequence[Argument]]
 """The keys and the arguments of a script's run."""
@@ -129,16 +128,18 @@ class ScriptRunner:
             _Call(name, ((keys, args),), asyncio.get_running_loop().create_future())
         )
 
-    async def run_all(self, name: str, runs: Sequence[Words]) -> list[Any]:
-        """Run a script several times in a row, and wait for all of them; each has its own answer.
-        Raises as `run` if any of them did."""
+    def run_all(self, name: str, runs: Sequence[Words]) -> Coroutine[Any, Any, list[Any]]:
+        """Run a script several times in a row; each run has its own answer. It goes out with what
+        was asked before, also if it is awaited later. Raises as `run` if any of them did."""
         create_future = asyncio.get_running_loop().create_future
-        calls = [
-            _Call(name, runs[start : start + MAX_TOGETHER], create_future(), several=True)
-            for start in range(0, len(runs), MAX_TOGETHER)
-        ]
-        answers = await asyncio.gather(*[self._wait_for(call) for call in calls])
-        return [answer for some in answers for answer in some]
+        return _joined(
+            [
+                self._wait_for(
+                    _Call(name, runs[start : start + MAX_TOGETHER], create_future(), several=True)
+                )
+                for start in range(0, len(runs), MAX_TOGETHER)
+            ]
+        )
 
     def _wait_for(self, call: _Call) -> asyncio.Future[Any]:
         self._waiting.append(call)
@@ -214,6 +215,10 @@ class ScriptRunner:
         for answer in await self._pipeline.run(loads):
             if isinstance(answer, ResponseError):
                 raise answer
+
+
+async def _joined(parts: Sequence[asyncio.Future[Any]]) -> list[Any]:
+    return [answer for answers in await asyncio.gather(*parts) for answer in answers]
 
 
 def _source(name: str) -> str:

@@ -70,6 +70,26 @@ async def test_calls_that_meet_have_each_its_own_answer(state: State, task: Task
     assert sum(answer is True for answer in answers) == 148
 
 
+async def test_several_are_created_in_one_round_trip(
+    state: State, task: TaskMessage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await state.submit_all(QUEUE, [task])  # Redis knows the script now
+    trips: list[int] = []
+    run = state.scripts._pipeline.run
+
+    async def spy(commands: Any) -> list[Any]:
+        trips.append(len(commands))
+        return await run(commands)
+
+    monkeypatch.setattr(state.scripts._pipeline, "run", spy)
+    others = [replace(task, id=f"{task.id[:-3]}{number:03}") for number in range(40)]
+    await state.submit_all(QUEUE, others)
+
+    assert trips == [2]  # they are noted as unconfirmed, and made
+    for other in others:
+        assert await state.get(other.id) is not None
+
+
 async def test_a_task_is_created_once(state: State, task: TaskMessage) -> None:
     assert await state.submit(QUEUE, task) is True
     assert await state.submit(QUEUE, replace(task, name="another")) is False
