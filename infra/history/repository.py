@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -30,7 +31,7 @@ from infra.history.base import (
     TaskList,
     TaskRecord,
 )
-from infra.history.engine import make_engine
+from infra.history.engine import in_transaction, make_engine
 from infra.history.operations import Activity, FailureFilter, FailureGroup
 from infra.history.schema import current_revision, latest_revision, migrate_engine
 
@@ -40,6 +41,8 @@ class SQLHistory:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._recording = asyncio.Lock()
+        """Two batches at once would wait for each other's rows; one is prepared meanwhile."""
 
     async def check(self) -> None:
         current = await current_revision(self._engine)
@@ -53,8 +56,11 @@ class SQLHistory:
         await self._engine.dispose()
 
     async def record(self, records: Sequence[TaskRecord]) -> None:
-        if records:
-            await writing.write(self._engine, records)
+        if not records:
+            return
+        write = await writing.prepare(self._engine.dialect.name, records)
+        async with self._recording:
+            await in_transaction(self._engine, write)
 
     async def get(self, task_id: str) -> TaskRecord | None:
         return await reading.get(self._engine, task_id)

@@ -6,6 +6,7 @@ other. That takes longer than all else that the recorder does; this does the sam
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -16,22 +17,33 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.codec import timestamp
+from infra.history.base import HistoryRejected
 
 STATEMENT_BYTES = 1_000_000
 """Of the rows of one statement: well within the least `max_allowed_packet` that servers come with.
 One row that is larger goes alone."""
 
+ROWS_AT_ONCE = 100
+"""Rows that are written out without letting others have the event loop."""
 
-async def upsert_rows(
-    connection: AsyncConnection, upsert: Any, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Execute `upsert`, an INSERT … ON DUPLICATE KEY UPDATE, for all rows. Raises `UnicodeError`
-    for a text that is none."""
+
+async def upsert_statements(upsert: Any, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`upsert`, an INSERT … ON DUPLICATE KEY UPDATE, for all rows, in as many statements as it
+    takes. Raises `HistoryRejected` for a text that is none."""
     head, columns, tail = parts_of(upsert)
-    for values in _within_bounds(written(row, columns) for row in rows):
-        await connection.exec_driver_sql(
-            f"{head}{','.join(values)}{tail}", execution_options={"no_parameters": True}
-        )
+    texts: list[str] = []
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        texts += [written(row, columns) for row in rows[start : start + ROWS_AT_ONCE]]
+        await asyncio.sleep(0)
+    try:
+        return [f"{head}{','.join(some)}{tail}" for some in _within_bounds(texts)]
+    except UnicodeError as error:
+        raise HistoryRejected(f"{type(error).__name__}: {error}") from error
+
+
+async def execute(connection: AsyncConnection, statement: str) -> None:
+    """Run a statement that has all its values."""
+    await connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 @cache

@@ -3,46 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.codec import dumps
 from infra.history import activity
 from infra.history.base import AttemptRecord, HistoryRejected, TaskRecord
 from infra.history.documents import put_back, set_aside
-from infra.history.engine import in_transaction
-from infra.history.rows import upsert_rows
+from infra.history.rows import execute, upsert_statements
 from infra.history.upsert import ATTEMPTS, TASKS, attempt_upsert, task_upsert
 
+Write = Callable[[AsyncConnection], Awaitable[None]]
+"""Writes a batch, in the transaction of this connection. It may be called again."""
 
-async def write(engine: AsyncEngine, records: Sequence[TaskRecord]) -> None:
-    """Upsert, in one transaction, in order of the keys."""
+
+async def prepare(dialect: str, records: Sequence[TaskRecord]) -> Write:
+    """All that can be done for a batch before its transaction: the rows, in order of the keys, and
+    for MySQL their statements. Raises `HistoryRejected`."""
     merged = merge(records)
     await asyncio.sleep(0)  # tasks that run beside the recorder wait for each of these
     rows = [_task_row(record) for record in merged]
     await asyncio.sleep(0)
     attempts = [_attempt_row(record.id, item) for record in merged for item in record.attempts]
     await asyncio.sleep(0)
-    dialect = engine.dialect.name
+    upserts = ((task_upsert(dialect), rows), (attempt_upsert(dialect), attempts))
     large = []
+    statements: list[str] = []
     if dialect == "mysql":
         large = set_aside(TASKS, rows, ("payload", "result", "error"))
         large += set_aside(ATTEMPTS, attempts, ("events", "outputs", "error"))
+        for upsert, some in upserts:
+            statements += await upsert_statements(upsert, some)
 
-    async def work(connection: AsyncConnection) -> None:
+    async def write(connection: AsyncConnection) -> None:
         await activity.note(connection, records, merged)
-        for upsert, some in ((task_upsert(dialect), rows), (attempt_upsert(dialect), attempts)):
-            if dialect == "mysql":
-                await upsert_rows(connection, upsert, some)
-            elif some:
-                await connection.execute(upsert, some)
+        if dialect == "mysql":
+            for statement in statements:
+                await execute(connection, statement)
+        else:
+            for upsert, some in upserts:
+                if some:
+                    await connection.execute(upsert, some)
         await put_back(connection, large)
 
-    await in_transaction(engine, work)
+    return write
 
 
 def merge(records: Iterable[TaskRecord]) -> list[TaskRecord]:
