@@ -43,13 +43,17 @@ class Chunk:
         self,
         runner: TaskRunner,
         envelope: Envelope,
+        *,
+        on_turn_over: Callable[[], None],
         on_end: Callable[[], None],
         waiting_types: set[str],
     ) -> None:
-        """`on_end` is called for each task that is in hand here no longer. `waiting_types` are
-        those whose handlers were found waiting; what this chunk finds is noted there."""
+        """`on_turn_over` is called for each task that has run, or does not wait for its turn any
+        more; `on_end` for each that is in hand here no longer. `waiting_types` are those whose
+        handlers were found waiting; what this chunk finds is noted there."""
         self._runner = runner
         self._envelope = envelope
+        self._on_turn_over = on_turn_over
         self._on_end = on_end
         self._waiting_types = waiting_types
         self._held: dict[str, Running] = {}
@@ -110,6 +114,8 @@ class Chunk:
             else:
                 member[1].journal.hold_back()
                 self._ready.append(member)
+        for _ in range(len(self._envelope.tasks) - len(self._ready)):
+            self._on_turn_over()
         if self._abreast:
             # it is called when each of them has come to its first wait, or to its end
             asyncio.get_running_loop().call_soon(self._look_who_waits, self._types_abreast())
@@ -128,6 +134,7 @@ class Chunk:
             self._current = member = self._ready.popleft()
             await self._perform_one(member)
             self._current = None
+            self._on_turn_over()
             if clock() >= turn_over:
                 await asyncio.sleep(0)
                 turn_over = clock() + TURN
@@ -173,6 +180,7 @@ class Chunk:
             running, attempt = self._ready.popleft()
             attempt.journal.let_out()
             self._go_beside(self._carry((running, attempt)))
+            self._on_turn_over()
         self._go_beside(self._end_done(), stops=False)
 
     async def _end_done(self) -> None:

@@ -64,14 +64,23 @@ class Inbox:
 
     def __init__(self, *, linger: bool) -> None:
         self._linger = linger
-        self._acceptances, self._others = _Line(deque()), _Line(deque())
+        self._lines = self._acceptances, self._others = _Line(deque()), _Line(deque())
         self._some, self._full, self._finished = (asyncio.Event() for _ in range(3))
         self._finished.set()
         self._unfinished = 0
         self._next_at = 0.0
         self._hurried = False
-        self.waited = 0.0
-        """Seconds that the oldest of the last batch had waited."""
+
+    @property
+    def age(self) -> float:
+        """Seconds that the oldest which waits has waited: 0 if none does."""
+        came = [line.waiting[0][0] for line in self._lines if line.waiting]
+        return _clock() - min(came) if came else 0.0
+
+    @property
+    def hurried(self) -> bool:
+        """All of it is to be seen to at once."""
+        return self._hurried
 
     def put(self, delivery: Delivery) -> None:
         line = self._acceptances if is_acceptance(delivery) else self._others
@@ -80,10 +89,14 @@ class Inbox:
         self._finished.clear()
         self._look()
 
+    async def some(self) -> None:
+        """Returns when anything waits."""
+        await self._some.wait()
+
     async def batch(self) -> list[Delivery]:
         """The next ones to write: at least one, once it is time."""
         while True:
-            await self._some.wait()
+            await self.some()
             if self._linger:
                 await self._company()
             if batch := self._take():
@@ -97,7 +110,7 @@ class Inbox:
 
     def drop(self) -> None:
         """Forget what waits: it comes again."""
-        for line in (self._acceptances, self._others):
+        for line in self._lines:
             while line.waiting:
                 line.take()
                 self.done(1)
@@ -134,18 +147,16 @@ class Inbox:
 
     def _take(self) -> list[Delivery]:
         batch: list[Delivery] = []
-        moment = oldest = _clock()
+        moment = _clock()
         latest = moment - HELD_BACK if self._holds_back() else moment
         size = 0
         for line, until in ((self._others, moment), (self._acceptances, latest)):
             while line.waiting and line.waiting[0][0] <= until:
                 if len(batch) >= BATCH or size >= BATCH_BYTES:
                     break
-                came, delivery = line.take()
-                oldest = min(oldest, came)
+                _, delivery = line.take()
                 size += len(delivery.message.body)
                 batch.append(delivery)
-        self.waited = moment - oldest
         self._look()
         return batch
 

@@ -15,6 +15,11 @@ class Places:
         self._count = self._free = count
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    @property
+    def wanted(self) -> bool:
+        """Does anybody wait for one?"""
+        return bool(self._waiting)
+
     @asynccontextmanager
     async def taken(
         self, wanted: int = 1, *, first: bool = False

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -37,8 +37,9 @@ UNKNOWN_DELAY = 4.0
 CHUNK_PLACES = 64
 """Tasks of one chunk that are in hand at once; and so many that a process has in hand of a queue
 beyond its concurrency, all in all: chunks go on while long tasks fill every slot. Of those that run
-in turn, because they do not wait, no more are in hand: they would gain nothing, and whoever else
-lives by this event loop, the recorder first of all, would come to its turn less often."""
+in turn, because they do not wait, no more are claimed and not run yet: they would gain nothing, and
+whoever else lives by this event loop would come to its turn less often. Those that have run, and
+wait for their end to be written, let the next ones begin."""
 
 SPLIT_AT = 2
 """Redeliveries after which the tasks of a chunk travel alone."""
@@ -51,18 +52,28 @@ log = structlog.get_logger(__name__)
 class Processor:
     """Takes deliveries to their end. One for all queues of a process."""
 
-    def __init__(self, engine: Engine, concurrency: int) -> None:
-        """`concurrency` is how many deliveries of one queue it is given at once, at most."""
+    def __init__(
+        self, engine: Engine, concurrency: int, *, spares_turns: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`concurrency` is how many deliveries of one queue it is given at once, at most.
+        `spares_turns` says when others need this process: a turn then lasts until the task's end
+        is written, so that fewer are under way."""
         self._engine = engine
         self.holding = Holding(engine)
         self._runner = TaskRunner(engine, self.holding)
+        self._spares_turns = spares_turns
         self._waiting_types: set[str] = set()
         self._places: defaultdict[str, Places] = defaultdict(
             lambda: Places(concurrency + CHUNK_PLACES)
         )
         """For the tasks in hand, by queue."""
         self._turns = Places(CHUNK_PLACES)
-        """For those in hand out of chunks that run in turn."""
+        """For those that are to run out of chunks that run in turn."""
+
+    @property
+    def crowded(self) -> bool:
+        """Do tasks that need nothing but this process' time wait for it?"""
+        return self._turns.wanted
 
     async def process(self, delivery: Delivery) -> None:
         """Work a delivery off, and settle it."""
@@ -148,16 +159,23 @@ class Processor:
             self._places[part.queue].taken(count) as give_place,
         ):
 
-            def give_one() -> None:
-                give_turn()
-                give_place()
+            def turn_over() -> None:
+                if not self._spares_turns():
+                    give_turn()
 
             if self.holding.draining:
                 return part.tasks
             if count == 1:
                 (task,) = part.tasks
                 return part.tasks if await self._runner.take(part, task, None) else ()
-            return await Chunk(self._runner, part, give_one, self._waiting_types).work()
+            chunk = Chunk(
+                self._runner,
+                part,
+                on_turn_over=turn_over,
+                on_end=give_place,
+                waiting_types=self._waiting_types,
+            )
+            return await chunk.work()
 
     async def _send_singly(
         self, envelope: Envelope, tasks: Sequence[TaskMessage], delivery: Delivery

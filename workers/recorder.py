@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import ChainMap, defaultdict
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import structlog
 from stepline.contract import Status
@@ -37,20 +37,24 @@ from workers.patience import ack
 from workers.rescue import KIND as BARRIER
 from workers.rescue import barrier_of
 
+Load = Literal["idle", "busy", "crowded"]
+"""What else the process does: nothing, it runs tasks, or tasks wait until it has time for them."""
+
 MAKES_WAY = 2.0
 """How long the recorder lets running tasks go first after a batch, in times of what that took: what
-somebody waits for comes before what is written for good."""
+somebody waits for comes before what is written for good. Where tasks wait it lets all of them."""
 
 LATEST = 2.0
 """Seconds that a message may have waited here, beyond which the recorder makes way for nobody."""
 
 LOOK_EVERY = 0.02
 
-READ_AT_ONCE = 16
-"""Records that are read without letting others have the event loop."""
+READ_AT_ONCE, READ_AT_ONCE_LATE = 16, 256
+"""Records that are read without letting others have the event loop; the second when it is late: in
+a crowd it takes a while until its next turn."""
 
 REMEMBERED = 20_000
-"""Tasks whose ends were written last: their acceptances may still come."""
+"""Tasks whose ends came last: their acceptances may still come."""
 
 AWAY_PAUSE = 1.0
 FINISH_TIMEOUT = 5.0
@@ -80,18 +84,23 @@ class Recorder:
     """Runs inside a worker process; of all of them one is active at a time."""
 
     def __init__(
-        self, engine: Engine, *, state_ttl: int, is_busy: Callable[[], bool] = lambda: False
+        self, engine: Engine, *, state_ttl: int, load: Callable[[], Load] = lambda: "idle"
     ) -> None:
-        """`is_busy` says whether tasks run in this process, which the recorder makes way for."""
+        """`load` is that of this process' tasks, which the recorder makes way for."""
         self._engine = engine
         self._state_ttl = state_ttl
-        self._is_busy = is_busy
-        self._inbox = Inbox(linger=not engine.broker.confirms_history)
+        self._load = load
+        self._awaited = engine.broker.confirms_history
+        self._inbox = Inbox(linger=not self._awaited)
         self._told: dict[str, None] = {}
-        """The last tasks whose ends were written: what says that they were accepted adds nothing.
-        """
+        """The last tasks whose ends have come (again and again until written): what says that
+        they were accepted adds nothing."""
         self._subscriptions: list[Subscription] = []
         self._loop: asyncio.Task[None] | None = None
+        self._away = False
+        self._batches: set[asyncio.Task[None]] = set()
+        self._took = 0.0
+        """Seconds from the beginning of the last batch to its end."""
         self._unexpired: list[str] = []
 
     async def start(self) -> None:
@@ -99,15 +108,15 @@ class Recorder:
         self._loop = asyncio.create_task(self._run(), name="recorder")
 
     async def stop(self) -> None:
-        """Finish the batch in hand; the rest goes back to the queue."""
+        """Finish the batches in hand; the rest goes back to the queue."""
         for subscription in self._subscriptions:
             await subscription.cancel()
         if self._loop is not None:
             if not self._loop.done():
                 await self._inbox.finish(FINISH_TIMEOUT)
-            self._loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop
+            for task in (self._loop, *self._batches):
+                task.cancel()
+            await asyncio.gather(self._loop, *self._batches, return_exceptions=True)
         for subscription in self._subscriptions:
             await subscription.close()
 
@@ -118,70 +127,103 @@ class Recorder:
         ]
 
     async def _run(self) -> None:
-        clock = asyncio.get_running_loop().time
+        """Where nobody needs the time more, one batch is prepared while another is written."""
         while True:
+            await self._inbox.some()
+            await self._make_way()
+            if len(self._batches) > 1:
+                await asyncio.wait(self._batches, return_when=asyncio.FIRST_COMPLETED)
             deliveries = await self._inbox.batch()
-            began = clock()
-            try:
-                await self._work(deliveries)
-            except HistoryUnavailable as error:
-                log.warning("history_away", error=str(error), waiting=len(deliveries))
-                await self._wait_for_history(deliveries)
-            except (Exception, asyncio.CancelledError):
-                if (this := asyncio.current_task()) is not None and this.cancelling():
-                    raise
-                log.exception("recorder_failed", batch=len(deliveries))
-                await asyncio.sleep(AWAY_PAUSE)
-                for delivery in deliveries:
-                    with contextlib.suppress(BrokerError):
-                        await delivery.release()
-            finally:
-                self._inbox.done(len(deliveries))
-            await self._make_way(clock() - began)
+            seeing = self._see_to(deliveries, before=tuple(self._batches))
+            batch = asyncio.create_task(seeing, name="recorder-batch")
+            self._batches.add(batch)
+            batch.add_done_callback(self._batches.discard)
 
-    async def _make_way(self, took: float) -> None:
-        clock = asyncio.get_running_loop().time
-        until = clock() + took * MAKES_WAY
-        while self._inbox.waited < LATEST and self._is_busy():
-            if (left := until - clock()) <= 0:
-                break
-            await asyncio.sleep(min(left, LOOK_EVERY))
-
-    async def _wait_for_history(self, deliveries: Sequence[Delivery]) -> None:
-        """Give everything back, and begin again on fresh channels when the database answers."""
-        for subscription in self._subscriptions:
-            await subscription.close()
-        self._inbox.drop()
-        while True:
-            await asyncio.sleep(AWAY_PAUSE)
-            try:
-                await self._engine.history.check()
-                await self._consume()
-            except (HistoryUnavailable, BrokerError):
-                continue
-            log.info("history_back")
+    async def _make_way(self) -> None:
+        if self._load() == "idle" or self.is_late:
             return
+        if self._batches:
+            await asyncio.wait(self._batches)
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._took * MAKES_WAY
+        while (load := self._load()) != "idle" and not self.is_late:
+            if clock() >= until and (load == "busy" or self._awaited):
+                return
+            await asyncio.sleep(LOOK_EVERY)
 
-    async def _work(self, deliveries: Sequence[Delivery]) -> None:
+    async def _see_to(
+        self, deliveries: Sequence[Delivery], *, before: Sequence[asyncio.Task[None]]
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        began, subscriptions = clock(), self._subscriptions
+        try:
+            await self._work(deliveries, before)
+            self._took = clock() - began
+        except HistoryUnavailable as error:
+            log.warning("history_away", error=str(error), waiting=len(deliveries))
+            if self._subscriptions is subscriptions and not self._away:
+                await self._wait_for_history()
+        except (Exception, asyncio.CancelledError):
+            if (this := asyncio.current_task()) is not None and this.cancelling():
+                raise
+            log.exception("recorder_failed", batch=len(deliveries))
+            await asyncio.sleep(AWAY_PAUSE)
+            for delivery in deliveries:
+                with contextlib.suppress(BrokerError):
+                    await delivery.release()
+        finally:
+            self._inbox.done(len(deliveries))
+
+    @property
+    def is_late(self) -> bool:
+        """It makes way for nobody."""
+        return self._inbox.hurried or self._inbox.age >= LATEST
+
+    async def _wait_for_history(self) -> None:
+        """Give everything back, and begin again on fresh channels when the database answers."""
+        self._away = True
+        try:
+            for subscription in self._subscriptions:
+                await subscription.close()
+            self._inbox.drop()
+            while not await self._begin_again():
+                pass
+        finally:
+            self._away = False
+        log.info("history_back")
+
+    async def _begin_again(self) -> bool:
+        await asyncio.sleep(AWAY_PAUSE)
+        try:
+            await self._engine.history.check()
+            await self._consume()
+        except (HistoryUnavailable, BrokerError):
+            return False
+        return True
+
+    async def _work(
+        self, deliveries: Sequence[Delivery], before: Sequence[asyncio.Task[None]]
+    ) -> None:
         entries = await self._read_all(deliveries)
         records = [record for entry in entries for record in entry.records]
         letters = [letter for entry in entries for letter in entry.letters]
         if records:
             await self._write(records, self._engine.history.record, self._refuse_record)
-        self._remember(records)
         if letters:
             await self._write(letters, self._engine.history.add_dead_letters, _drop_letter)
         self._measure(records, letters)
         await self._expire([record.id for record in records if record.status.ended])
         for entry in entries:
             if entry.barrier is not None:
+                if before:  # what came before it has to be written
+                    await asyncio.wait(before)
                 await self._engine.barriers.passed(entry.barrier, HISTORY_QUEUE)
         # together: a stale one comes again, and the upsert bears that
         await asyncio.gather(*(ack(entry.delivery) for entry in entries))
         await self._announce(records)
 
-    def _remember(self, records: Sequence[TaskRecord]) -> None:
-        self._told.update((record.id, None) for record in records if record.tells_all)
+    def _remember(self, told: Mapping[str, None]) -> None:
+        self._told.update(told)
         for task_id in list(self._told)[: max(0, len(self._told) - REMEMBERED)]:
             del self._told[task_id]
 
@@ -198,15 +240,16 @@ class Recorder:
         """The acceptances last: of a task whose end is here too, its says nothing more."""
         entries: list[Entry] = []
         told: ChainMap[str, None] = ChainMap({}, self._told)
-        at_once = 0
+        at_once, most = 0, READ_AT_ONCE_LATE if self.is_late else READ_AT_ONCE
         for delivery in sorted(deliveries, key=is_acceptance):
             entry = await self._read(delivery, told)
             entries.append(entry)
             told.update((item.id, None) for item in entry.records if item.tells_all)
             at_once += len(entry.records)
-            if at_once >= READ_AT_ONCE:  # running tasks wait for it meanwhile
+            if at_once >= most:  # running tasks wait for it meanwhile
                 at_once = 0
                 await asyncio.sleep(0)
+        self._remember(told.maps[0])
         return entries
 
     async def _read(self, delivery: Delivery, told: Container[str]) -> Entry:
@@ -279,15 +322,14 @@ class Recorder:
 
     async def _expire(self, ended: list[str]) -> None:
         """What history has may leave Redis, after its time."""
-        self._unexpired += ended
-        if not self._unexpired:
+        ended, self._unexpired = self._unexpired + ended, []
+        if not ended:
             return
         try:
-            await self._engine.state.expire(self._unexpired, self._state_ttl)
+            await self._engine.state.expire(ended, self._state_ttl)
         except StateUnavailable as error:
-            log.warning("expiry_postponed", tasks=len(self._unexpired), error=str(error))
-            return
-        self._unexpired = []
+            log.warning("expiry_postponed", tasks=len(ended), error=str(error))
+            self._unexpired += ended
 
     async def _announce(self, records: Sequence[TaskRecord]) -> None:
         """Tell outside services; whether they listen, or their queue is full, is no matter here."""

@@ -19,7 +19,7 @@ from workers.controller import Controller
 from workers.engine import Engine
 from workers.intake import Intake
 from workers.processor import Processor
-from workers.recorder import Recorder
+from workers.recorder import Load, Recorder
 from workers.watchdog import LoopWatchdog
 
 REPORT_EVERY = 0.2
@@ -46,13 +46,12 @@ class Runtime:
         self._engine = engine
         self._queues = [queue for queue in queues if queue != HISTORY_QUEUE]
         self._limits = limits
-        self.processor = Processor(engine, limits.concurrency)
+        self.processor = Processor(
+            engine, limits.concurrency, spares_turns=lambda: self._recorder_is_late
+        )
         self._recorder: Recorder | None = None
         if HISTORY_QUEUE in queues:
-            holding = self.processor.holding
-            self._recorder = Recorder(
-                engine, state_ttl=state_ttl, is_busy=lambda: bool(holding.tasks)
-            )
+            self._recorder = Recorder(engine, state_ttl=state_ttl, load=self._load)
         self.intakes = [
             Intake(
                 engine.broker,
@@ -117,6 +116,15 @@ class Runtime:
             return
         await self.processor.process(delivery)
         self._look_if_full()
+
+    @property
+    def _recorder_is_late(self) -> bool:
+        return self._recorder is not None and self._recorder.is_late
+
+    def _load(self) -> Load:
+        if self.processor.crowded:
+            return "crowded"
+        return "busy" if self.processor.holding.tasks else "idle"
 
     def _look_if_full(self) -> None:
         if self._limits.max_tasks and self.processor.holding.done >= self._limits.max_tasks:

@@ -441,6 +441,48 @@ async def test_the_places_of_those_that_have_ended_are_others(
     await processing
 
 
+@pytest.mark.parametrize(
+    ("spared", "ran_meanwhile"),
+    [(False, [0, 1, 2, 3, 4, 5, 6, 7]), (True, [0, 1, 2, 3])],
+    ids=["usually", "unless the recorder is late"],
+)
+async def test_those_that_have_run_let_the_next_ones_run_before_their_end_is_written(
+    stack_of: StackOf, monkeypatch: pytest.MonkeyPatch, spared: bool, ran_meanwhile: list[int]
+) -> None:
+    ran: list[int] = []
+
+    @handler
+    async def noted(ctx: Context, payload: Anything) -> int:
+        ran.append(int(payload.model_dump()["n"]))
+        return ran[-1]
+
+    stack = await stack_of(a_type("echo", noted, short=True))
+    worker = await stack.worker()
+    processor = worker.runtime.processor
+    monkeypatch.setattr(processor, "_turns", Places(4))
+    monkeypatch.setattr(processor, "_spares_turns", lambda: spared)
+    may_end, settle_all = asyncio.Event(), stack.resources.state.settle_all
+
+    async def held_up(settlements: Any) -> Any:
+        await may_end.wait()
+        return await settle_all(settlements)
+
+    state = worker.runtime._engine.state
+    monkeypatch.setattr(state, "settle_all", held_up)
+    envelopes = [(await chunk(stack, *numbers))[0] for numbers in ([0, 1, 2, 3], [4, 5, 6, 7])]
+    processing = [
+        asyncio.create_task(processor.process(Handed(envelope.message(), count=0)))
+        for envelope in envelopes
+    ]
+    await wait_for(lambda: ran == ran_meanwhile)
+    assert processor.crowded is spared
+
+    may_end.set()
+    await asyncio.gather(*processing)
+    assert ran == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert not processor.crowded
+
+
 async def test_a_failure_is_its_own_tasks_alone(stack_of: StackOf, worker_of: WorkerOf) -> None:
     stack = await stack_of(a_type("echo", echo, short=True))
     worker = await worker_of(stack)

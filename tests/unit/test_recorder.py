@@ -13,15 +13,21 @@ import pytest
 from stepline.contract import Status
 
 from infra.broker.memory import MemoryBroker
-from infra.broker.topology import Topology
+from infra.broker.topology import HISTORY_QUEUE, Topology
 from infra.envelope import Envelope, TaskMessage
-from infra.history.base import DeadLetterRecord, HistoryRejected, TaskRecord
+from infra.history.base import (
+    DeadLetterRecord,
+    HistoryRejected,
+    HistoryUnavailable,
+    TaskRecord,
+)
 from infra.metrics import Metrics
 from infra.records import base_record, history_message
 from tests.waiting import wait_for
 from workers import inbox, recorder
 from workers.engine import Engine
-from workers.recorder import Recorder
+from workers.recorder import Load, Recorder
+from workers.rescue import barrier_message
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -34,11 +40,31 @@ class Batches:
     letters: list[DeadLetterRecord] = field(default_factory=list)
     refuses: str = ""
     """The id of a task whose payload it cannot keep."""
+    begun: list[str] = field(default_factory=list)
+    may_end: asyncio.Event | None = None
+    """What writing waits for."""
+    away: bool = False
+    checks: int = 0
+    barriers: list[tuple[str, str]] = field(default_factory=list)
+
+    async def check(self) -> None:
+        self.checks += 1
+        if self.away:
+            raise HistoryUnavailable("nobody there")
+
+    async def passed(self, barrier: str, queue: str) -> None:
+        """As the barriers."""
+        self.barriers.append((barrier, queue))
 
     async def expire(self, task_ids: Sequence[str], seconds: int) -> None:
         """As the state, which is no matter here."""
 
     async def record(self, records: Sequence[TaskRecord]) -> None:
+        self.begun += [record.id for record in records]
+        if self.may_end is not None:
+            await self.may_end.wait()
+        if self.away:
+            raise HistoryUnavailable("nobody there")
         for record in records:
             if record.id == self.refuses and record.payload is not None:
                 raise HistoryRejected("what a payload")
@@ -57,8 +83,8 @@ class Scene:
     broker: MemoryBroker
     batches: Batches
     recorder: Recorder | None = None
-    busy: bool = False
-    """Do tasks run in the recorder's process?"""
+    load: Load = "idle"
+    """What else the recorder's process does."""
 
     async def tell(self, *task_ids: str) -> None:
         for task_id in task_ids:
@@ -85,9 +111,11 @@ async def scene() -> AsyncIterator[Scene]:
     broker.confirms_history = False  # as RabbitMQ: nobody waits for the rows
     await broker.open()
     batches = Batches()
-    engine = SimpleNamespace(broker=broker, history=batches, state=batches, metrics=Metrics())
+    engine = SimpleNamespace(
+        broker=broker, history=batches, state=batches, barriers=batches, metrics=Metrics()
+    )
     here = Scene(broker, batches)
-    running = Recorder(cast(Engine, engine), state_ttl=60, is_busy=lambda: here.busy)
+    running = Recorder(cast(Engine, engine), state_ttl=60, load=lambda: here.load)
     here.recorder = running
     await running.start()
     yield here
@@ -149,21 +177,123 @@ async def test_after_a_batch_running_tasks_go_first(
 ) -> None:
     monkeypatch.setattr(inbox, "PACE", 0.0)
     monkeypatch.setattr(recorder, "MAKES_WAY", 1e9)
-    scene.busy = True
+    scene.load = "busy"
     await scene.tell("a")
     await scene.written("a")
     await scene.tell("b")
     await asyncio.sleep(0.3)
     assert scene.batches.ids == ["a"]
 
-    scene.busy = False
+    scene.load = "idle"
     await scene.written("b")
+
+
+async def test_it_waits_for_all_tasks_that_wait_for_the_process(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "PACE", 0.0)
+    scene.load = "crowded"
+    await scene.tell("a")
+    await asyncio.sleep(0.3)
+    assert scene.batches.ids == []
+
+    scene.load = "busy"
+    await scene.written("a")
+
+
+async def test_and_not_when_it_has_to_stop(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "LATEST", 3600.0)
+    scene.load = "crowded"
+    await scene.tell("a")
+    running = scene.recorder
+    assert running is not None
+    await wait_for(lambda: running._inbox.age > 0)
+    await running.stop()
+
+    assert scene.batches.ids == ["a"]
+
+
+async def test_nor_where_somebody_waits_for_the_rows(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "LATEST", 3600.0)
+    assert scene.recorder is not None
+    scene.recorder._awaited = True
+    scene.load = "crowded"
+    await scene.tell("a")
+    await scene.written("a")
+
+
+async def test_one_batch_is_prepared_while_another_is_written(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "PACE", 0.0)
+    scene.batches.may_end = asyncio.Event()
+    await scene.tell("a")
+    await wait_for(lambda: scene.batches.begun == ["a"])
+    await scene.tell("b")
+    await wait_for(lambda: scene.batches.begun == ["a", "b"])
+    await scene.tell("c")
+    await asyncio.sleep(0.1)
+    assert scene.batches.begun == ["a", "b"]  # and no third
+
+    scene.batches.may_end.set()
+    await scene.written("a", "b", "c")
+
+
+async def test_but_not_while_tasks_run(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "PACE", 0.0)
+    scene.load = "busy"
+    scene.batches.may_end = asyncio.Event()
+    await scene.tell("a")
+    await wait_for(lambda: scene.batches.begun == ["a"])
+    await scene.tell("b")
+    await asyncio.sleep(0.1)
+    assert scene.batches.begun == ["a"]
+
+    scene.batches.may_end.set()
+    await scene.written("a", "b")
+
+
+async def test_a_marker_passes_when_all_before_it_is_written(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "PACE", 0.0)
+    scene.batches.may_end = asyncio.Event()
+    await scene.tell("a")
+    await wait_for(lambda: scene.batches.begun == ["a"])
+    await scene.broker.send(HISTORY_QUEUE, barrier_message("marker"))
+    await asyncio.sleep(0.1)
+    assert scene.batches.barriers == []
+
+    scene.batches.may_end.set()
+    await wait_for(lambda: scene.batches.barriers == [("marker", HISTORY_QUEUE)])
+    assert scene.batches.ids == ["a"]
+
+
+async def test_when_history_is_away_all_that_was_in_hand_comes_again_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "PACE", 0.0)
+    monkeypatch.setattr(recorder, "AWAY_PAUSE", 0.05)
+    scene.batches.may_end = asyncio.Event()
+    scene.batches.away = True
+    await scene.tell("a")
+    await wait_for(lambda: scene.batches.begun == ["a"])
+    await scene.tell("b")
+    await wait_for(lambda: scene.batches.begun == ["a", "b"])
+    scene.batches.may_end.set()  # both find nobody
+    await wait_for(lambda: scene.batches.checks > 2)
+    scene.batches.away = False
+
+    await scene.written("a", "b")
+    assert sorted(scene.batches.ids) == ["a", "b"]
 
 
 async def test_but_not_for_ever(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "MAKES_WAY", 1e9)
     monkeypatch.setattr(recorder, "LATEST", 0.0)
-    scene.busy = True
+    scene.load = "busy"
     await scene.tell("a")
     await scene.written("a")
 
