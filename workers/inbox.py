@@ -64,7 +64,7 @@ class Inbox:
 
     def __init__(self, *, linger: bool) -> None:
         self._linger = linger
-        self._lines = self._acceptances, self._others = _Line(deque()), _Line(deque())
+        self._acceptances, self._others = _Line(deque()), _Line(deque())
         self._some, self._full, self._finished = (asyncio.Event() for _ in range(3))
         self._finished.set()
         self._unfinished = 0
@@ -73,9 +73,15 @@ class Inbox:
 
     @property
     def age(self) -> float:
-        """Seconds that the oldest which waits has waited: 0 if none does."""
-        came = [line.waiting[0][0] for line in self._lines if line.waiting]
-        return _clock() - min(came) if came else 0.0
+        """Seconds that the oldest has waited which is not held back, or not any more; 0 if there is
+        none."""
+        held = HELD_BACK if self._linger else 0.0
+        due = [
+            line.waiting[0][0] + wait
+            for line, wait in ((self._others, 0.0), (self._acceptances, held))
+            if line.waiting
+        ]
+        return max(0.0, _clock() - min(due)) if due else 0.0
 
     @property
     def hurried(self) -> bool:
@@ -110,7 +116,7 @@ class Inbox:
 
     def drop(self) -> None:
         """Forget what waits: it comes again."""
-        for line in self._lines:
+        for line in (self._acceptances, self._others):
             while line.waiting:
                 line.take()
                 self.done(1)

@@ -151,8 +151,19 @@ async def test_it_is_told_how_long_the_oldest_has_waited() -> None:
     assert box.age == 0
     box.put(end())
     await asyncio.sleep(0.05)
-    box.put(acceptance())
+    box.put(end())
     assert box.age >= 0.05
 
     await box.batch()
     assert box.age == 0
+
+
+@pytest.mark.parametrize(("linger", "least"), [(True, 0.0), (False, 0.05)])
+async def test_the_time_that_something_is_held_back_does_not_count(
+    linger: bool, least: float
+) -> None:
+    box = Inbox(linger=linger)
+    box.put(acceptance())
+    await asyncio.sleep(0.05)
+    assert box.age >= least
+    assert (box.age == 0) is linger
