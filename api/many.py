@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from fastapi.exceptions import HTTPException, RequestValidationError
@@ -27,7 +28,9 @@ IN_HAND = 1_024
 """Items that are submitted at once: enough for the broker to confirm many messages together."""
 
 TURN = 32
-"""Items that are read without letting others have the event loop."""
+"""Items that are read without letting others have the event loop. Of all requests one has its turn
+at a time: between two turns what they have submitted goes on its way to Redis and the broker.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +84,43 @@ class ManySubmissions:
     def __init__(self, taking: Taking, registry: Registry) -> None:
         self._taking = taking
         self._registry = registry
+        self._turns = asyncio.Lock()
 
     async def submit(self, items: Iterable[Any]) -> list[dict[str, Any]]:
         """An answer for each (a `SubmissionAnswer`), in their order."""
         answers: list[dict[str, Any]] = []
         under_way: deque[_UnderWay] = deque()
+        left = enumerate(items)
+        begun = True
         try:
-            for place, item in enumerate(items):
-                answers.append({})
-                try:
-                    under_way.append(self._begin(place, item))
-                except Exception as error:
-                    answers[place] = _refusal(error)
-                if len(under_way) >= IN_HAND:
-                    await self._finish(under_way.popleft(), answers)
-                if place % TURN == TURN - 1:
+            while begun:
+                async with self._turns:
+                    begun = self._begin_some(islice(left, TURN), answers, under_way)
                     await asyncio.sleep(0)
+                while len(under_way) >= IN_HAND:
+                    await self._finish(under_way.popleft(), answers)
             while under_way:
                 await self._finish(under_way.popleft(), answers)
         finally:
-            for left in under_way:
-                left.future.cancel()
+            for one in under_way:
+                one.future.cancel()
         return answers
+
+    def _begin_some(
+        self,
+        items: Iterable[tuple[int, Any]],
+        answers: list[dict[str, Any]],
+        under_way: deque[_UnderWay],
+    ) -> bool:
+        """Whether there were any."""
+        before = len(answers)
+        for place, item in items:
+            answers.append({})
+            try:
+                under_way.append(self._begin(place, item))
+            except Exception as error:
+                answers[place] = _refusal(error)
+        return len(answers) > before
 
     async def _finish(self, begun: _UnderWay, answers: list[dict[str, Any]]) -> None:
         try:

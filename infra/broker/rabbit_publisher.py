@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 from uuid import uuid4
 
 import structlog
-from aiormq.abc import AbstractChannel as RawChannel
+from aiormq import Channel as RawChannel
 from aiormq.abc import AbstractConnection as RawConnection
 from aiormq.exceptions import DeliveryError, PublishError
 from pamqp.commands import Basic
@@ -37,7 +38,8 @@ class RabbitPublisher:
 
     async def attach(self, connection: RawConnection) -> None:
         """Publish by a channel of this connection from now on."""
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        opened = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        channel = cast(RawChannel, opened)  # the abstract one does not know `wait`
         channel.closing.add_done_callback(lambda _: self._on_lost())
         self._connection, self._channel = connection, channel
 
@@ -76,6 +78,7 @@ class RabbitPublisher:
                 properties=_properties(message),
                 mandatory=True,
                 timeout=self._timeout,
+                wait=False,  # for the socket, with all others behind it: the confirm is enough
             )
         )
         self._in_flight.add(publish)
