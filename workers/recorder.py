@@ -116,7 +116,10 @@ class Recorder:
                 await self._inbox.finish(FINISH_TIMEOUT)
             for task in (self._loop, *self._batches):
                 task.cancel()
-            await asyncio.gather(self._loop, *self._batches, return_exceptions=True)
+            stopped = await asyncio.gather(self._loop, *self._batches, return_exceptions=True)
+            for error in stopped:
+                if isinstance(error, Exception):
+                    raise error
         for subscription in self._subscriptions:
             await subscription.close()
 
