@@ -17,7 +17,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.codec import timestamp
-from infra.history.base import HistoryRejected
+from infra.history.engine import UNSENDABLE, translate
 
 STATEMENT_BYTES = 1_000_000
 """Of the rows of one statement: well within the least `max_allowed_packet` that servers come with.
@@ -29,16 +29,16 @@ ROWS_AT_ONCE = 100
 
 async def upsert_statements(upsert: Any, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """`upsert`, an INSERT … ON DUPLICATE KEY UPDATE, for all rows, in as many statements as it
-    takes. Raises `HistoryRejected` for a text that is none."""
+    takes. Raises `HistoryRejected` for a value that cannot be sent."""
     head, columns, tail = parts_of(upsert)
     texts: list[str] = []
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        texts += [written(row, columns) for row in rows[start : start + ROWS_AT_ONCE]]
-        await asyncio.sleep(0)
     try:
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            texts += [written(row, columns) for row in rows[start : start + ROWS_AT_ONCE]]
+            await asyncio.sleep(0)
         return [f"{head}{','.join(some)}{tail}" for some in _within_bounds(texts)]
-    except UnicodeError as error:
-        raise HistoryRejected(f"{type(error).__name__}: {error}") from error
+    except UNSENDABLE as error:
+        raise translate(error) from error
 
 
 async def execute(connection: AsyncConnection, statement: str) -> None:
