@@ -158,21 +158,17 @@ class Processor:
             self._turns.taken(0 if waits else count, first=waits) as give_turn,
             self._places[part.queue].taken(count) as give_place,
         ):
-
-            def turn_over() -> None:
-                if not self._spares_turns():
-                    give_turn()
-
             if self.holding.draining:
                 return part.tasks
             if count == 1:
                 (task,) = part.tasks
                 return part.tasks if await self._runner.take(part, task, None) else ()
+            taken = _Taken(give_turn, give_place, self._spares_turns)
             chunk = Chunk(
                 self._runner,
                 part,
-                on_turn_over=turn_over,
-                on_end=give_place,
+                on_turn_over=taken.turn_over,
+                on_end=taken.end,
                 waiting_types=self._waiting_types,
             )
             return await chunk.work()
@@ -184,6 +180,35 @@ class Processor:
         for task in tasks:
             await self._engine.send(envelope.queue, envelope.single(task).message())
         await ack(delivery)
+
+
+class _Taken:
+    """The turns and places of a chunk, which are given back one by one."""
+
+    def __init__(
+        self,
+        give_turn: Callable[[], None],
+        give_place: Callable[[], None],
+        spares_turns: Callable[[], bool],
+    ) -> None:
+        self._give_turn = give_turn
+        self._give_place = give_place
+        self._spares_turns = spares_turns
+        self._turns_given = self._ended = 0
+
+    def turn_over(self) -> None:
+        """A task has run."""
+        if not self._spares_turns():
+            self._turns_given += 1
+            self._give_turn()
+
+    def end(self) -> None:
+        """A task has ended: no turn is kept that no task needs any more."""
+        self._ended += 1
+        self._give_place()
+        if self._turns_given < self._ended:
+            self._turns_given += 1
+            self._give_turn()
 
 
 def _types_of(envelope: Envelope) -> set[str]:

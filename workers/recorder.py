@@ -119,7 +119,7 @@ class Recorder:
             stopped = await asyncio.gather(self._loop, *self._batches, return_exceptions=True)
             for error in stopped:
                 if isinstance(error, Exception):
-                    raise error
+                    log.error("recorder_broke", exc_info=error)
         for subscription in self._subscriptions:
             await subscription.close()
 

@@ -483,6 +483,40 @@ async def test_those_that_have_run_let_the_next_ones_run_before_their_end_is_wri
     assert not processor.crowded
 
 
+async def test_one_that_takes_long_keeps_no_turn_of_those_that_have_ended(
+    stack_of: StackOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = asyncio.Event()
+
+    @handler
+    async def zero_waits(ctx: Context, payload: Anything) -> int:
+        number = int(payload.model_dump()["n"])
+        if number == 0:
+            await let_go.wait()
+        return number
+
+    class NeverFoundWaiting(set[str]):
+        def add(self, _name: str) -> None:
+            """Its tasks go on to run in turn."""
+
+    stack = await stack_of(a_type("echo", zero_waits, short=True))
+    processor = (await stack.worker()).runtime.processor
+    monkeypatch.setattr(processor, "_turns", Places(4))
+    monkeypatch.setattr(processor, "_waiting_types", NeverFoundWaiting())
+    monkeypatch.setattr(processor, "_spares_turns", lambda: True)
+    first, slow = await chunk(stack, 0, 1, 2, 3)
+    second, tasks = await chunk(stack, 4, 5, 6)
+    processing = asyncio.create_task(processor.process(Handed(first.message(), count=0)))
+
+    await processor.process(Handed(second.message(), count=0))
+
+    for task in tasks:
+        assert (await stack.ended(task.id)).status is Status.SUCCESS
+    assert not (await stack.state(slow[0].id)).status.ended
+    let_go.set()
+    await processing
+
+
 async def test_a_failure_is_its_own_tasks_alone(stack_of: StackOf, worker_of: WorkerOf) -> None:
     stack = await stack_of(a_type("echo", echo, short=True))
     worker = await worker_of(stack)
