@@ -432,6 +432,9 @@ async def test_the_places_of_those_that_have_ended_are_others(
     process = worker.runtime.processor.process
     processing = asyncio.create_task(process(Handed(first.message(), count=0)))
 
+    for task in slow[1:]:  # they took the places first
+        await stack.ended(task.id)
+
     await process(Handed(second.message(), count=0))
 
     for task in tasks:
@@ -507,6 +510,9 @@ async def test_one_that_takes_long_keeps_no_turn_of_those_that_have_ended(
     first, slow = await chunk(stack, 0, 1, 2, 3)
     second, tasks = await chunk(stack, 4, 5, 6)
     processing = asyncio.create_task(processor.process(Handed(first.message(), count=0)))
+
+    for task in slow[1:]:  # they took the turns first
+        await stack.ended(task.id)
 
     await processor.process(Handed(second.message(), count=0))
 
