@@ -91,11 +91,11 @@ class ManySubmissions:
         answers: list[dict[str, Any]] = []
         under_way: deque[_UnderWay] = deque()
         left = enumerate(items)
-        begun = True
+        more = True
         try:
-            while begun:
+            while more:
                 async with self._turns:
-                    begun = self._begin_some(islice(left, TURN), answers, under_way)
+                    more = self._begin_some(islice(left, TURN), answers, under_way)
                     await asyncio.sleep(0)
                 while len(under_way) >= IN_HAND:
                     await self._finish(under_way.popleft(), answers)
@@ -112,7 +112,7 @@ class ManySubmissions:
         answers: list[dict[str, Any]],
         under_way: deque[_UnderWay],
     ) -> bool:
-        """Whether there were any."""
+        """A turn of them; whether there may be more."""
         before = len(answers)
         for place, item in items:
             answers.append({})
@@ -120,7 +120,7 @@ class ManySubmissions:
                 under_way.append(self._begin(place, item))
             except Exception as error:
                 answers[place] = _refusal(error)
-        return len(answers) > before
+        return len(answers) - before == TURN
 
     async def _finish(self, begun: _UnderWay, answers: list[dict[str, Any]]) -> None:
         try:
