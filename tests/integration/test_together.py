@@ -412,8 +412,16 @@ async def test_a_task_that_waits_for_a_place_as_the_worker_stops_goes_back_to_it
     assert not (await stack.state(late.tasks[0].id)).status.ended
 
 
-async def test_the_places_of_those_that_have_ended_are_others(
-    stack_of: StackOf, monkeypatch: pytest.MonkeyPatch
+class NeverFoundWaiting(set[str]):
+    """Types whose tasks go on to run in turn, whatever they do."""
+
+    def add(self, _name: str) -> None:
+        """It stays empty."""
+
+
+@pytest.mark.parametrize("scarce", ["places", "turns"])
+async def test_what_those_that_have_ended_had_is_others_however_long_their_neighbour_takes(
+    stack_of: StackOf, monkeypatch: pytest.MonkeyPatch, scarce: str
 ) -> None:
     let_go = asyncio.Event()
 
@@ -425,17 +433,20 @@ async def test_the_places_of_those_that_have_ended_are_others(
         return number
 
     stack = await stack_of(a_type("echo", zero_waits, short=True))
-    worker = await stack.worker()
-    monkeypatch.setitem(worker.runtime.processor._places, QUEUE, Places(4))
+    processor = (await stack.worker()).runtime.processor
+    if scarce == "places":
+        monkeypatch.setitem(processor._places, QUEUE, Places(4))
+    else:
+        monkeypatch.setattr(processor, "_turns", Places(4))
+        monkeypatch.setattr(processor, "_waiting_types", NeverFoundWaiting())
+        monkeypatch.setattr(processor, "_spares_turns", lambda: True)
     first, slow = await chunk(stack, 0, 1, 2, 3)
     second, tasks = await chunk(stack, 4, 5, 6)
-    process = worker.runtime.processor.process
-    processing = asyncio.create_task(process(Handed(first.message(), count=0)))
-
-    for task in slow[1:]:  # they took the places first
+    processing = asyncio.create_task(processor.process(Handed(first.message(), count=0)))
+    for task in slow[1:]:  # they came first
         await stack.ended(task.id)
 
-    await process(Handed(second.message(), count=0))
+    await processor.process(Handed(second.message(), count=0))
 
     for task in tasks:
         assert (await stack.ended(task.id)).status is Status.SUCCESS
@@ -484,43 +495,6 @@ async def test_those_that_have_run_let_the_next_ones_run_before_their_end_is_wri
     await asyncio.gather(*processing)
     assert ran == [0, 1, 2, 3, 4, 5, 6, 7]
     assert not processor.crowded
-
-
-async def test_one_that_takes_long_keeps_no_turn_of_those_that_have_ended(
-    stack_of: StackOf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    let_go = asyncio.Event()
-
-    @handler
-    async def zero_waits(ctx: Context, payload: Anything) -> int:
-        number = int(payload.model_dump()["n"])
-        if number == 0:
-            await let_go.wait()
-        return number
-
-    class NeverFoundWaiting(set[str]):
-        def add(self, _name: str) -> None:
-            """Its tasks go on to run in turn."""
-
-    stack = await stack_of(a_type("echo", zero_waits, short=True))
-    processor = (await stack.worker()).runtime.processor
-    monkeypatch.setattr(processor, "_turns", Places(4))
-    monkeypatch.setattr(processor, "_waiting_types", NeverFoundWaiting())
-    monkeypatch.setattr(processor, "_spares_turns", lambda: True)
-    first, slow = await chunk(stack, 0, 1, 2, 3)
-    second, tasks = await chunk(stack, 4, 5, 6)
-    processing = asyncio.create_task(processor.process(Handed(first.message(), count=0)))
-
-    for task in slow[1:]:  # they took the turns first
-        await stack.ended(task.id)
-
-    await processor.process(Handed(second.message(), count=0))
-
-    for task in tasks:
-        assert (await stack.ended(task.id)).status is Status.SUCCESS
-    assert not (await stack.state(slow[0].id)).status.ended
-    let_go.set()
-    await processing
 
 
 async def test_a_failure_is_its_own_tasks_alone(stack_of: StackOf, worker_of: WorkerOf) -> None:

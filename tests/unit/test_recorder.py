@@ -101,6 +101,14 @@ class Scene:
             )
             await self.broker.send(*history_message(record))
 
+    async def hold_up(self, *task_ids: str) -> asyncio.Event:
+        """Tell of them one after the other, each a batch that is being written until the event."""
+        self.batches.may_end = may_end = asyncio.Event()
+        for place, task_id in enumerate(task_ids, 1):
+            await self.tell(task_id)
+            await wait_for(lambda place=place: self.batches.begun == list(task_ids[:place]))
+        return may_end
+
     async def written(self, *task_ids: str) -> None:
         await wait_for(lambda: set(task_ids) <= set(self.batches.ids), timeout=10)
 
@@ -201,7 +209,9 @@ async def test_it_waits_for_all_tasks_that_wait_for_the_process(
     await scene.written("a")
 
 
-async def test_and_not_when_it_has_to_stop(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_waits_for_no_tasks_when_it_has_to_stop(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recorder, "LATEST", 3600.0)
     scene.load = "crowded"
     await scene.tell("a")
@@ -213,7 +223,7 @@ async def test_and_not_when_it_has_to_stop(scene: Scene, monkeypatch: pytest.Mon
     assert scene.batches.ids == ["a"]
 
 
-async def test_nor_where_somebody_waits_for_the_rows(
+async def test_it_does_not_wait_for_all_tasks_where_somebody_waits_for_the_rows(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "LATEST", 3600.0)
@@ -228,30 +238,26 @@ async def test_one_batch_is_prepared_while_another_is_written(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox, "PACE", 0.0)
-    scene.batches.may_end = asyncio.Event()
-    await scene.tell("a")
-    await wait_for(lambda: scene.batches.begun == ["a"])
-    await scene.tell("b")
-    await wait_for(lambda: scene.batches.begun == ["a", "b"])
+    may_end = await scene.hold_up("a", "b")
     await scene.tell("c")
     await asyncio.sleep(0.1)
     assert scene.batches.begun == ["a", "b"]  # and no third
 
-    scene.batches.may_end.set()
+    may_end.set()
     await scene.written("a", "b", "c")
 
 
-async def test_but_not_while_tasks_run(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_tasks_run_it_is_one_batch_at_a_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inbox, "PACE", 0.0)
     scene.load = "busy"
-    scene.batches.may_end = asyncio.Event()
-    await scene.tell("a")
-    await wait_for(lambda: scene.batches.begun == ["a"])
+    may_end = await scene.hold_up("a")
     await scene.tell("b")
     await asyncio.sleep(0.1)
     assert scene.batches.begun == ["a"]
 
-    scene.batches.may_end.set()
+    may_end.set()
     await scene.written("a", "b")
 
 
@@ -259,14 +265,12 @@ async def test_a_marker_passes_when_all_before_it_is_written(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox, "PACE", 0.0)
-    scene.batches.may_end = asyncio.Event()
-    await scene.tell("a")
-    await wait_for(lambda: scene.batches.begun == ["a"])
+    may_end = await scene.hold_up("a")
     await scene.broker.send(HISTORY_QUEUE, barrier_message("marker"))
     await asyncio.sleep(0.1)
     assert scene.batches.barriers == []
 
-    scene.batches.may_end.set()
+    may_end.set()
     await wait_for(lambda: scene.batches.barriers == [("marker", HISTORY_QUEUE)])
     assert scene.batches.ids == ["a"]
 
@@ -276,13 +280,9 @@ async def test_when_history_is_away_all_that_was_in_hand_comes_again_once(
 ) -> None:
     monkeypatch.setattr(inbox, "PACE", 0.0)
     monkeypatch.setattr(recorder, "AWAY_PAUSE", 0.05)
-    scene.batches.may_end = asyncio.Event()
     scene.batches.away = True
-    await scene.tell("a")
-    await wait_for(lambda: scene.batches.begun == ["a"])
-    await scene.tell("b")
-    await wait_for(lambda: scene.batches.begun == ["a", "b"])
-    scene.batches.may_end.set()  # both find nobody
+    may_end = await scene.hold_up("a", "b")
+    may_end.set()  # both find nobody
     await wait_for(lambda: scene.batches.checks > 2)
     scene.batches.away = False
 
@@ -290,10 +290,13 @@ async def test_when_history_is_away_all_that_was_in_hand_comes_again_once(
     assert sorted(scene.batches.ids) == ["a", "b"]
 
 
-async def test_but_not_for_ever(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("load", ["busy", "crowded"])
+async def test_no_tasks_go_first_for_ever(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, load: Load
+) -> None:
     monkeypatch.setattr(recorder, "MAKES_WAY", 1e9)
     monkeypatch.setattr(recorder, "LATEST", 0.0)
-    scene.load = "busy"
+    scene.load = load
     await scene.tell("a")
     await scene.written("a")
 
