@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import ChainMap, defaultdict
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 import structlog
@@ -19,23 +19,18 @@ from stepline.contract import Status
 from infra.broker.base import BrokerError, Delivery, Message, Subscription
 from infra.broker.topology import DEAD_LETTERS_QUEUE, HISTORY_QUEUE
 from infra.codec import dumps, now
-from infra.envelope import KIND as ENVELOPE
-from infra.envelope import BadEnvelope, UnknownVersion, read_envelope
 from infra.history.base import (
     DeadLetterRecord,
     HistoryRejected,
     HistoryUnavailable,
     TaskRecord,
 )
-from infra.records import BadRecord, accepted_records, read_record, record_bodies
 from infra.state.redis import StateUnavailable
-from workers.deadletter import KIND as DEAD
-from workers.deadletter import bury, read_letter, undecodable
+from workers.deadletter import bury, undecodable
 from workers.engine import Engine, insist
-from workers.inbox import PREFETCH, Inbox, is_acceptance
+from workers.entries import EntryReader
+from workers.inbox import PREFETCH, Inbox
 from workers.patience import ack
-from workers.rescue import KIND as BARRIER
-from workers.rescue import barrier_of
 
 Load = Literal["idle", "busy", "crowded"]
 """What else the process does: nothing, it runs tasks, or tasks wait until it has time for them."""
@@ -53,9 +48,6 @@ READ_AT_ONCE, READ_AT_ONCE_LATE = 16, 256
 """Records that are read without letting others have the event loop; the second when it is late: in
 a crowd it takes a while until its next turn."""
 
-REMEMBERED = 20_000
-"""Tasks whose ends came last: their acceptances may still come."""
-
 AWAY_PAUSE = 1.0
 FINISH_TIMEOUT = 5.0
 
@@ -70,16 +62,6 @@ log = structlog.get_logger(__name__)
 Row = TypeVar("Row")
 
 
-@dataclass(slots=True)
-class Entry:
-    """A delivery, and what it says."""
-
-    delivery: Delivery
-    records: list[TaskRecord] = field(default_factory=list)
-    letters: list[DeadLetterRecord] = field(default_factory=list)
-    barrier: str | None = None
-
-
 class Recorder:
     """Runs inside a worker process; of all of them one is active at a time."""
 
@@ -92,9 +74,7 @@ class Recorder:
         self._load = load
         self._awaited = engine.broker.confirms_history
         self._inbox = Inbox(linger=not self._awaited)
-        self._told: dict[str, None] = {}
-        """The last tasks whose ends have come (again and again until written): what says that
-        they were accepted adds nothing."""
+        self._reader = EntryReader(engine)
         self._subscriptions: list[Subscription] = []
         self._loop: asyncio.Task[None] | None = None
         self._away = False
@@ -207,7 +187,8 @@ class Recorder:
     async def _work(
         self, deliveries: Sequence[Delivery], before: Sequence[asyncio.Task[None]]
     ) -> None:
-        entries = await self._read_all(deliveries)
+        at_once = READ_AT_ONCE_LATE if self.is_late else READ_AT_ONCE
+        entries = await self._reader.read_all(deliveries, at_once)
         records = [record for entry in entries for record in entry.records]
         letters = [letter for entry in entries for letter in entry.letters]
         if records:
@@ -225,11 +206,6 @@ class Recorder:
         await asyncio.gather(*(ack(entry.delivery) for entry in entries))
         await self._announce(records)
 
-    def _remember(self, told: Mapping[str, None]) -> None:
-        self._told.update(told)
-        for task_id in list(self._told)[: max(0, len(self._told) - REMEMBERED)]:
-            del self._told[task_id]
-
     def _measure(self, records: Sequence[TaskRecord], letters: Sequence[DeadLetterRecord]) -> None:
         metrics = self._engine.metrics
         if records:
@@ -238,64 +214,6 @@ class Recorder:
             metrics.history_lag.set(max(0.0, (now() - newest).total_seconds()))
         for letter in letters:
             metrics.dead_letters.labels(letter.reason).inc()
-
-    async def _read_all(self, deliveries: Sequence[Delivery]) -> list[Entry]:
-        """The acceptances last: of a task whose end is here too, its says nothing more."""
-        entries: list[Entry] = []
-        told: ChainMap[str, None] = ChainMap({}, self._told)
-        at_once, most = 0, READ_AT_ONCE_LATE if self.is_late else READ_AT_ONCE
-        for delivery in sorted(deliveries, key=is_acceptance):
-            entry = await self._read(delivery, told)
-            entries.append(entry)
-            told.update((item.id, None) for item in entry.records if item.tells_all)
-            at_once += len(entry.records)
-            if at_once >= most:  # running tasks wait for it meanwhile
-                at_once = 0
-                await asyncio.sleep(0)
-        self._remember(told.maps[0])
-        return entries
-
-    async def _read(self, delivery: Delivery, told: Container[str]) -> Entry:
-        message = delivery.message
-        try:
-            if message.kind == DEAD:
-                return Entry(delivery, letters=[read_letter(message)])
-            if delivery.queue == DEAD_LETTERS_QUEUE:
-                return await self._dropped_by_broker(delivery)
-            if message.kind == BARRIER:
-                return Entry(delivery, barrier=barrier_of(message))
-            if message.kind == ENVELOPE:
-                accepted = read_envelope(message, without=told)
-                return Entry(delivery, records=accepted_records(accepted))
-            return self._read_records(delivery)
-        except (BadEnvelope, UnknownVersion, BadRecord, KeyError, ValueError) as error:
-            text = f"{type(error).__name__}: {error}"
-            log.warning("history_message_undecodable", queue=delivery.queue, error=text)
-            letter = undecodable(delivery.queue, message, "undecodable", text)
-            return Entry(delivery, letters=[letter])
-
-    def _read_records(self, delivery: Delivery) -> Entry:
-        """A record that cannot be read is buried alone, and not with its company."""
-        entry = Entry(delivery)
-        for body in record_bodies(delivery.message):
-            try:
-                entry.records.append(read_record(body))
-            except BadRecord as error:
-                log.warning("record_undecodable", error=str(error))
-                alone = replace(delivery.message, body=dumps(body))
-                letter = undecodable(delivery.queue, alone, "undecodable", str(error))
-                entry.letters.append(letter)
-        return entry
-
-    async def _dropped_by_broker(self, delivery: Delivery) -> Entry:
-        """A message that was given out too often (its workers died). What has not ended gets
-        another chance: the count of lost holders is what ends a murderer."""
-        envelope = read_envelope(delivery.message)
-        for task in envelope.tasks:
-            state = await self._engine.state.get(task.id)
-            if state is None or not state.status.ended:
-                await self._engine.send(envelope.queue, envelope.single(task).message())
-        return Entry(delivery)
 
     async def _write(
         self,
